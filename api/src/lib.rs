@@ -1,0 +1,1 @@
+//! The HTTP face: Open API v1, CMSV6, console.

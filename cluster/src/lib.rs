@@ -1,0 +1,12 @@
+//! The seams between roles, and what carries them inside one process.
+//!
+//! A role calls another through a trait object chosen once at start-up; it cannot tell whether the other
+//! stands in the same process. Knows no wire protocol, no SQL, no HTTP.
+
+mod bus;
+mod listener;
+mod seam;
+
+pub use bus::Bus;
+pub use listener::{Advertise, Listener, ListenerError};
+pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};

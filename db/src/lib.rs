@@ -1,0 +1,1 @@
+//! PostgreSQL: rows, queries, migrations, pools, the private server.

@@ -1,0 +1,1 @@
+//! Terminals' signalling, positions and alarms.
