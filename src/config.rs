@@ -1,0 +1,315 @@
+//! The configuration: one TOML file, every key also as `MOTORCADE__SECTION__KEY`.
+//!
+//! Turns text into the settings of each role; knows nothing of what the roles do with them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use cluster::{Advertise, Listener};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+/// What the environment variables begin with.
+const PREFIX: &str = "MOTORCADE__";
+
+/// The whole configuration. Every key has a default; an unknown one is an error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where positions, accounts and all that people own is kept.
+    pub database: Database,
+    /// API, console, documentation, CMSV6 actions.
+    pub web: Web,
+    /// Terminals asking for a gateway; not built yet.
+    pub login: Unbuilt,
+    /// Terminals' signalling.
+    pub gateway: Gateway,
+    /// Viewers.
+    pub media: Bound,
+    /// Live video from terminals.
+    pub live: Live,
+    /// Played-back video from terminals; not built yet.
+    pub playback: Unbuilt,
+    /// Talk; not built yet.
+    pub talk: Unbuilt,
+    /// Alarm attachments; not built yet.
+    pub attachment: Unbuilt,
+    /// RTSP viewers; not built yet.
+    pub rtsp: Unbuilt,
+    /// RTMP viewers; not built yet.
+    pub rtmp: Unbuilt,
+    /// Prometheus; not built yet.
+    pub metrics: Unbuilt,
+    /// TLS on every HTTP listener.
+    pub tls: Tls,
+    /// The CMSV6 face.
+    pub cmsv6: Cmsv6,
+    /// The console's map.
+    pub map: Map,
+    /// Logs.
+    pub log: Log,
+}
+
+/// `[database]`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// libpq connection string or URL; None runs a private PostgreSQL.
+    pub url: Option<String>,
+    /// Positions older than this many days are dropped.
+    pub retention_days: u32,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: None, retention_days: 180 }
+    }
+}
+
+/// A listener's two keys.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bound {
+    /// Address and port to bind.
+    pub listen: Option<std::net::SocketAddr>,
+    /// host:port as the other side must dial it.
+    pub advertise: Option<Advertise>,
+}
+
+impl Bound {
+    /// With the default port where none is set.
+    pub fn listener(&self, default_port: u16) -> Listener {
+        listener(self.listen, self.advertise.as_ref(), default_port)
+    }
+}
+
+fn listener(
+    listen: Option<std::net::SocketAddr>,
+    advertise: Option<&Advertise>,
+    default_port: u16,
+) -> Listener {
+    let mut listener = Listener::on_port(default_port);
+    if let Some(listen) = listen {
+        listener.listen = listen;
+    }
+    listener.advertise = advertise.cloned();
+    listener
+}
+
+/// A listener that is not built yet: its settings are accepted and unused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Unbuilt {}
+
+/// `[web]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    listen: Option<std::net::SocketAddr>,
+    advertise: Option<Advertise>,
+    /// Whether `/docs` and `/openapi.json` need no log-in.
+    pub public_docs: Option<bool>,
+    /// The console's files; None looks beside the program and in the source tree.
+    pub console_dir: Option<PathBuf>,
+    /// Threads that serve HTTP.
+    pub workers: Option<usize>,
+}
+
+impl Web {
+    /// Port 8080 unless set.
+    pub fn listener(&self) -> Listener {
+        listener(self.listen, self.advertise.as_ref(), 8080)
+    }
+}
+
+/// `[gateway]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    listen: Option<std::net::SocketAddr>,
+    advertise: Option<Advertise>,
+    /// What happens to unknown terminals.
+    pub admission: gateway::Admission,
+    /// Bytes that the spool may hold while the database is away.
+    pub spool_bytes_max: Option<u64>,
+}
+
+impl Gateway {
+    /// Port 6608 unless set.
+    pub fn listener(&self) -> Listener {
+        listener(self.listen, self.advertise.as_ref(), 6608)
+    }
+}
+
+/// `[live]`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Live {
+    listen: Option<std::net::SocketAddr>,
+    advertise: Option<Advertise>,
+    /// How many ports, from the listener's on: as many streams of one channel can run at once.
+    pub ports: u16,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { listen: None, advertise: None, ports: 1 }
+    }
+}
+
+impl Live {
+    /// Port 6602 unless set.
+    pub fn listener(&self) -> Listener {
+        listener(self.listen, self.advertise.as_ref(), 6602)
+    }
+}
+
+/// `[tls]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM certificate chain.
+    pub cert: Option<PathBuf>,
+    /// PEM private key.
+    pub key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Both files, or None where neither is set.
+    pub fn files(&self) -> Result<Option<(&Path, &Path)>> {
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            (None, None) => Ok(None),
+            _ => bail!("tls.cert and tls.key go together"),
+        }
+    }
+}
+
+/// `[cmsv6]`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cmsv6 {
+    /// Minutes east of UTC of the times in its parameters and replies.
+    pub time_offset_min: i32,
+}
+
+impl Default for Cmsv6 {
+    fn default() -> Self {
+        Self { time_offset_min: 480 }
+    }
+}
+
+/// `[map]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Map {
+    /// Raster tiles, `https://…/{z}/{x}/{y}.png`; None keeps the map offline.
+    pub tile_url: Option<String>,
+    /// Whose tiles they are, shown on the map.
+    pub attribution: Option<String>,
+}
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Text for people, JSON for machines.
+    pub format: LogFormat,
+    /// A tracing filter, `info` unless set.
+    pub filter: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Config {
+    /// From `file`, where given, and the environment, which wins.
+    pub fn read(file: Option<&Path>) -> Result<Self> {
+        let text = match file {
+            Some(path) => {
+                std::fs::read_to_string(path).with_context(|| format!("read configuration {}", path.display()))?
+            }
+            None => String::new(),
+        };
+        let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
+        Self::parse(&text, variables)
+    }
+
+    fn parse(text: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self> {
+        let mut table: Table = text.parse().context("parse the configuration file")?;
+        let mut variables: Vec<_> = variables.collect();
+        variables.sort();
+        for (name, value) in variables {
+            overlay(&mut table, &name, &value)?;
+        }
+        Value::Table(table).try_into().context("read the configuration")
+    }
+}
+
+/// Puts one environment variable where its name says.
+fn overlay(table: &mut Table, name: &str, value: &str) -> Result<()> {
+    let keys: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+    let [section, key] = keys.as_slice() else {
+        bail!("{name}: environment variables are named {PREFIX}SECTION__KEY");
+    };
+    let section = table.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
+    let Some(section) = section.as_table_mut() else {
+        bail!("{name}: the file gives a single value where a section is needed");
+    };
+    section.insert(key.clone(), literal(value));
+    Ok(())
+}
+
+/// A number or a truth value where the text is one, else the text itself.
+fn literal(text: &str) -> Value {
+    if let Ok(number) = text.parse::<i64>() {
+        Value::Integer(number)
+    } else if let Ok(truth) = text.parse::<bool>() {
+        Value::Boolean(truth)
+    } else {
+        Value::String(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>().into_iter()
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let text = "[web]\nlisten = \"127.0.0.1:1\"\npublic_docs = true\n";
+        let config = Config::parse(text, env(&[("MOTORCADE__WEB__LISTEN", "127.0.0.1:2")])).expect("parses");
+        assert_eq!(config.web.listener().listen.port(), 2);
+        assert_eq!(config.web.public_docs, Some(true));
+        let config = Config::parse("", env(&[("MOTORCADE__LIVE__PORTS", "3")])).expect("parses");
+        assert_eq!(config.live.ports, 3);
+        assert_eq!(config.live.listener().listen.port(), 6602);
+    }
+
+    #[test]
+    fn listeners_not_built_yet_are_accepted_and_unused() {
+        let set = env(&[("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"), ("MOTORCADE__METRICS__LISTEN", "127.0.0.1:0")]);
+        Config::parse("", set).expect("parses");
+    }
+
+    #[test]
+    fn unknown_keys_and_half_a_tls_pair_are_errors() {
+        assert!(Config::parse("[web]\nlisen = \"x\"\n", env(&[])).is_err());
+        assert!(Config::parse("[wbe]\n", env(&[])).is_err());
+        assert!(Config::parse("", env(&[("MOTORCADE__WEB", "x")])).is_err());
+        let config = Config::parse("[tls]\ncert = \"a\"\n", env(&[])).expect("parses");
+        assert!(config.tls.files().is_err());
+    }
+}
