@@ -1,1 +1,29 @@
-fn main() {}
+//! The one binary: every command and, in `serve`, every role.
+
+mod config;
+mod secrets;
+
+mod backup;
+mod bench;
+mod cli;
+mod demo;
+mod migrate;
+mod openapi_document;
+mod serve;
+mod simulate;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("motorcade: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
