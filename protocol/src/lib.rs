@@ -5,4 +5,13 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod aac;
+pub mod adpcm;
+pub mod flv;
+pub mod fmp4;
+pub mod g711;
+pub mod jt1078;
+pub mod media;
+pub mod mpegts;
+pub mod nal;
 pub mod reader;
