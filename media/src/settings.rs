@@ -1,0 +1,122 @@
+//! What an operator may set of a media server. Knows no file and no environment.
+
+use std::time::Duration;
+
+use cluster::Listener;
+use serde::Deserialize;
+
+/// Settings of a media server. The defaults serve; every bound is on something fed from outside.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where viewers dial (HTTP-FLV, WebSocket-FLV, HLS).
+    #[serde(skip, default = "viewer")]
+    pub viewer: Listener,
+    /// Where terminals dial with live video; the first port of the pool.
+    #[serde(skip, default = "live")]
+    pub live: Listener,
+    /// How many ports the live pool has, 1 to 64: `live.listen` and those after it (all free ones where it
+    /// is 0). A JT/T 1078 packet names terminal and channel but no request, so main and sub stream of one
+    /// channel run at once only on two ports.
+    pub live_ports: u16,
+    /// Epoch of this server's ownership: units of a lower epoch than one seen are refused.
+    #[serde(skip)]
+    pub epoch: u64,
+
+    /// How long a terminal may take from 0x9101 to its first key frame, s.
+    pub start_s: u64,
+    /// Without a byte from a running source for this long it counts as lost, s.
+    pub source_idle_s: u64,
+    /// How long a lost source is asked again while somebody watches, s.
+    pub recover_s: u64,
+    /// First pause before it is asked again, ms; doubles each time up to 8 s.
+    pub recover_pause_ms: u64,
+    /// How long a stream nobody watches goes on, s, so that a viewer who reloads does not restart it.
+    pub linger_s: u64,
+
+    /// Most bytes kept of a stream; a stream's newest group of pictures is kept up to this.
+    pub ring_bytes_max: usize,
+    /// Most units kept of a stream.
+    pub ring_units_max: usize,
+    /// Longest media kept of a stream before its newest group of pictures, ms.
+    pub ring_ms_max: u64,
+    /// How long the sound may come after the picture before a container is begun without it, ms of media.
+    pub audio_wait_ms: u64,
+
+    /// Shortest HLS segment, ms; it ends at the first key frame after that.
+    pub hls_segment_ms: u64,
+    /// How much media an HLS playlist lists, ms.
+    pub hls_window_ms: u64,
+    /// Most bytes of HLS segments kept for a stream and form.
+    pub hls_bytes_max: usize,
+    /// An HLS viewer who asks for nothing for this long is gone, s.
+    pub hls_idle_s: u64,
+
+    /// Most viewers at once.
+    pub viewers_max: usize,
+    /// Most connections to the viewer port at once.
+    pub viewer_connections_max: usize,
+    /// How long a viewer's connection may take for its request head, s.
+    pub request_head_s: u64,
+    /// A viewer that takes no byte for this long is closed, s.
+    pub viewer_stall_s: u64,
+    /// How often a running view's right is checked again, s.
+    pub recheck_s: u64,
+
+    /// Most terminal connections to the live ports at once.
+    pub live_connections_max: usize,
+    /// How long a terminal's connection may take to its first whole packet, s.
+    pub first_packet_s: u64,
+
+    /// Threads that encode sound.
+    pub audio_threads: usize,
+    /// Most snapshots being made or waiting; beyond it the answer is "busy".
+    pub snapshots_max: usize,
+}
+
+fn viewer() -> Listener {
+    Listener::on_port(6604)
+}
+
+fn live() -> Listener {
+    Listener::on_port(6602)
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            viewer: viewer(),
+            live: live(),
+            live_ports: 1,
+            epoch: 1,
+            start_s: 20,
+            source_idle_s: 15,
+            recover_s: 30,
+            recover_pause_ms: 1_000,
+            linger_s: 10,
+            ring_bytes_max: 16 << 20,
+            ring_units_max: 8_192,
+            ring_ms_max: 10_000,
+            audio_wait_ms: 500,
+            hls_segment_ms: 2_000,
+            hls_window_ms: 60_000,
+            hls_bytes_max: 48 << 20,
+            hls_idle_s: 60,
+            viewers_max: 2_000,
+            viewer_connections_max: 4_000,
+            request_head_s: 10,
+            viewer_stall_s: 30,
+            recheck_s: 3,
+            live_connections_max: 2_000,
+            first_packet_s: 10,
+            audio_threads: 2,
+            snapshots_max: 4,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn seconds(value: u64) -> Duration {
+        Duration::from_secs(value)
+    }
+}
