@@ -1,1 +1,51 @@
 //! PostgreSQL: rows, queries, migrations, pools, the private server.
+//!
+//! Every query that a person asks for takes a [`model::Scope`] and answers for what lies outside of it
+//! as for what does not exist ([`DbError::NotFound`]). Knows no HTTP, no wire protocol, and never asks
+//! who somebody is.
+
+mod account;
+mod alarm;
+mod audit;
+mod backup;
+mod channel;
+mod company;
+mod database;
+mod error;
+mod login_session;
+mod maintenance;
+mod migration;
+mod page;
+mod partition;
+mod pending_terminal;
+mod position;
+pub mod private;
+mod role;
+mod schema;
+mod store;
+mod terminal;
+mod terminal_session;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod text;
+mod vehicle;
+
+pub use account::{Account, AccountChange, Credentials, NewAccount, Rights};
+pub use alarm::{AlarmQuery, AlarmRecord, Handled};
+pub use audit::Change;
+pub use backup::{BackupError, Manifest, backup, restore_into};
+pub use channel::TerminalChannel;
+pub use company::{Company, CompanyChange, NewCompany, ROOT_COMPANY};
+pub use database::{Db, DbSettings, PoolSettings};
+pub use error::DbError;
+pub use login_session::Rotation;
+pub use maintenance::Maintained;
+pub use migration::{migrate, revert_all, schema_version};
+pub use page::{Page, Paged};
+pub use pending_terminal::{Approval, PendingTerminal};
+pub use position::{LatestPosition, Track};
+pub use role::{NewRole, Role, RoleChange};
+pub use store::{Outcome, Stored};
+pub use terminal::{NewTerminal, Registration, Terminal, TerminalChange};
+pub use terminal_session::TerminalSession;
+pub use vehicle::{NewVehicle, Vehicle, VehicleChange, VehicleQuery};

@@ -23,6 +23,12 @@ macro_rules! key {
             }
         }
 
+        impl From<i64> for $name {
+            fn from(key: i64) -> Self {
+                Self(key)
+            }
+        }
+
         impl FromStr for $name {
             type Err = std::num::ParseIntError;
             fn from_str(text: &str) -> Result<Self, Self::Err> {

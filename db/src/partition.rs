@@ -1,0 +1,1 @@
+//! Days of positions: one partition for each UTC day of device time.

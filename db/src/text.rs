@@ -1,0 +1,1 @@
+//! Texts from people and devices, made fit to be stored.
