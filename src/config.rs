@@ -23,7 +23,7 @@ pub struct Config {
     /// Terminals asking for a gateway; not built yet.
     pub login: Unbuilt,
     /// Terminals' signalling.
-    pub gateway: Gateway,
+    pub gateway: gateway::Settings,
     /// Viewers.
     pub media: Bound,
     /// Live video from terminals.
@@ -119,25 +119,6 @@ impl Web {
     /// Port 8080 unless set.
     pub fn listener(&self) -> Listener {
         listener(self.listen, self.advertise.as_ref(), 8080)
-    }
-}
-
-/// `[gateway]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Gateway {
-    listen: Option<std::net::SocketAddr>,
-    advertise: Option<Advertise>,
-    /// What happens to unknown terminals.
-    pub admission: gateway::Admission,
-    /// Bytes that the spool may hold while the database is away.
-    pub spool_bytes_max: Option<u64>,
-}
-
-impl Gateway {
-    /// Port 6608 unless set.
-    pub fn listener(&self) -> Listener {
-        listener(self.listen, self.advertise.as_ref(), 6608)
     }
 }
 

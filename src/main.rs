@@ -12,6 +12,7 @@ mod openapi_document;
 mod serve;
 mod simulate;
 mod user;
+mod viewers;
 
 use std::process::ExitCode;
 

@@ -3,10 +3,12 @@
 //! A role calls another through a trait object chosen once at start-up; it cannot tell whether the other
 //! stands in the same process. Knows no wire protocol, no SQL, no HTTP.
 
+mod alone;
 mod bus;
 mod listener;
 mod seam;
 
+pub use alone::Alone;
 pub use bus::Bus;
 pub use listener::{Advertise, Listener, ListenerError};
 pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};

@@ -1,0 +1,291 @@
+//! `motorcade serve`: the roles, wired.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::Access;
+use anyhow::{Context, Result, bail, ensure};
+use api::Certificate;
+use cluster::{Advertise, Alone, Bus, Events, Terminals};
+use db::private::{PrivateServer, PrivateSettings};
+use db::{Db, DbSettings};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::cli::{Role, Serve, runtime, start_log};
+use crate::config::Config;
+use crate::demo::Demo;
+use crate::secrets::Secrets;
+use crate::viewers::Rights;
+
+/// How often partitions are made ahead and old ones dropped.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(serve: &Serve) -> Result<()> {
+    let config = serve.place.config()?;
+    start_log(&config.log)?;
+    let roles = Roles::of(&serve.roles)?;
+    let data = serve.place.data_dir()?;
+    runtime()?.block_on(async move {
+        let node = Box::pin(Node::start(config, roles, &data, serve.demo)).await?;
+        node.announce()?;
+        wait_for_the_end().await?;
+        info!("stopping");
+        Box::pin(node.stop()).await
+    })
+}
+
+/// Which roles run.
+#[derive(Clone, Copy)]
+struct Roles {
+    media: bool,
+    api: bool,
+}
+
+impl Roles {
+    fn of(named: &[Role]) -> Result<Self> {
+        if named.is_empty() {
+            return Ok(Self { media: true, api: true });
+        }
+        if named.contains(&Role::Login) {
+            bail!("the role login is not built yet");
+        }
+        ensure!(
+            named.contains(&Role::Gateway),
+            "without the role gateway no terminal is reachable, as roles of other processes are not built yet"
+        );
+        Ok(Self { media: named.contains(&Role::Media), api: named.contains(&Role::Api) })
+    }
+}
+
+/// Everything that runs in this process.
+struct Node {
+    demo: Option<Demo>,
+    api: Option<api::Api>,
+    media: Option<Arc<media::MediaServer>>,
+    gateway: gateway::Gateway,
+    maintenance: tokio::task::JoinHandle<()>,
+    private: Option<PrivateServer>,
+    tls: bool,
+    _certificate: Option<Certificate>,
+}
+
+impl Node {
+    async fn start(config: Config, roles: Roles, data: &Path, demo: bool) -> Result<Self> {
+        std::fs::create_dir_all(data).with_context(|| format!("make the data folder {}", data.display()))?;
+        let secrets = Secrets::read_or_make(data)?;
+        let (private, db) = database(&config, data).await?;
+        let access = Access::new(db.clone(), secrets.access.clone());
+        first_account(&access).await?;
+
+        let certificate = match config.tls.files()? {
+            Some((cert, key)) => Some(Certificate::watch(cert, key)?),
+            None => None,
+        };
+        let tls = certificate.as_ref().map(Certificate::server_config);
+
+        let events: Arc<dyn Events> = Arc::new(Bus::default());
+        let mut gateway_settings = config.gateway.clone();
+        gateway_settings.spool_dir = data.join("spool");
+        let gateway = Box::pin(gateway::Gateway::start(
+            gateway_settings,
+            gateway::Deps { db: db.clone(), events: Arc::clone(&events), codes: secrets.auth_codes()? },
+        ))
+        .await
+        .context("start the gateway")?;
+        let terminals: Arc<dyn Terminals> = gateway.terminals();
+
+        let media = if roles.media {
+            let settings = media::Settings {
+                viewer: config.media.listener(6604),
+                live: config.live.listener(),
+                live_ports: config.live.ports,
+                ..media::Settings::default()
+            };
+            let deps = media::Deps {
+                terminals: Arc::clone(&terminals),
+                events: Arc::clone(&events),
+                viewers: Arc::new(Rights(access.clone())),
+                tls: tls.clone(),
+            };
+            Some(Arc::new(Box::pin(media::MediaServer::start(settings, deps)).await.context("start the media server")?))
+        } else {
+            None
+        };
+
+        let api = if roles.api {
+            let place = media.as_ref().map(|media| cluster::MediaServer {
+                viewer: config
+                    .media
+                    .advertise
+                    .clone()
+                    .unwrap_or(Advertise { host: None, port: media.viewer_addr().port() }),
+                tls: tls.is_some(),
+            });
+            let settings = api::Settings {
+                web: config.web.listener(),
+                public_docs: config.web.public_docs.unwrap_or(demo),
+                console_dir: config.web.console_dir.clone().or_else(console_dir),
+                workers: config.web.workers,
+                cmsv6_time_offset_min: config.cmsv6.time_offset_min,
+                map: api::Map {
+                    tile_url: config.map.tile_url.clone(),
+                    attribution: config.map.attribution.clone(),
+                },
+            };
+            let deps = api::Deps {
+                db: db.clone(),
+                access: access.clone(),
+                events: Arc::clone(&events),
+                terminals: Arc::clone(&terminals),
+                placement: Arc::new(Alone { media: place }),
+                media: media.clone().map(|media| media as Arc<dyn cluster::Media>),
+                tls: tls.clone(),
+            };
+            Some(Box::pin(api::Api::start(settings, deps)).await.context("start the API")?)
+        } else {
+            None
+        };
+
+        let maintenance = tokio::spawn(maintain(db.clone()));
+        let demo = if demo { Some(Demo::start(&db, data, gateway.addr()).await.context("start the demo")?) } else { None };
+        Ok(Self {
+            demo,
+            api,
+            media,
+            gateway,
+            maintenance,
+            private,
+            tls: tls.is_some(),
+            _certificate: certificate,
+        })
+    }
+
+    /// One line of JSON on standard output, and the URL on standard error.
+    fn announce(&self) -> Result<()> {
+        let mut line: BTreeMap<&str, Value> = BTreeMap::from([("ready", json!(true))]);
+        let mut put = |name, addr: SocketAddr| line.insert(name, json!(local(addr)));
+        put("gateway", self.gateway.addr());
+        if let Some(media) = &self.media {
+            put("media", media.viewer_addr());
+            put("live", media.live_addr());
+        }
+        if let Some(api) = &self.api {
+            put("web", api.addr());
+            let scheme = if self.tls { "https" } else { "http" };
+            eprintln!("motorcade is ready: {scheme}://{}", local(api.addr()));
+        }
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", serde_json::to_string(&line)?)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// People first, then video, then terminals, then the database.
+    async fn stop(self) -> Result<()> {
+        if let Some(demo) = self.demo {
+            demo.stop().await;
+        }
+        if let Some(api) = self.api {
+            api.shutdown().await;
+        }
+        if let Some(media) = self.media {
+            media.shutdown().await;
+        }
+        self.gateway.shutdown().await;
+        self.maintenance.abort();
+        if let Some(private) = self.private {
+            private.stop().await.context("stop the private PostgreSQL")?;
+        }
+        Ok(())
+    }
+}
+
+/// The database of the configuration, or the private one; its tables brought up to date.
+async fn database(config: &Config, data: &Path) -> Result<(Option<PrivateServer>, Db)> {
+    let (private, conninfo) = match &config.database.url {
+        Some(url) => (None, url.clone()),
+        None => {
+            let private = PrivateServer::start(PrivateSettings::new(data.join("postgres")))
+                .await
+                .context("start the private PostgreSQL")?;
+            let conninfo = private.conninfo().to_owned();
+            (Some(private), conninfo)
+        }
+    };
+    for name in db::migrate(&conninfo).await.context("bring the database's tables up to date")? {
+        info!("migration {name} applied");
+    }
+    let settings = DbSettings { retention_days: Some(config.database.retention_days), ..DbSettings::default() };
+    let db = Db::connect(&conninfo, settings).await.context("connect to the database")?;
+    Ok((private, db))
+}
+
+/// The account `admin`, at first start.
+async fn first_account(access: &Access) -> Result<()> {
+    let chosen = std::env::var("MOTORCADE_ADMIN_PASSWORD").ok().filter(|password| !password.is_empty());
+    let generated = chosen.is_none();
+    let password = chosen.unwrap_or_else(crate::user::generated_password);
+    let made = access
+        .make_first_account("admin", &password, generated)
+        .await
+        .context("make the account admin")?;
+    if made && generated {
+        eprintln!("password of admin: {password} (to be changed at the first log-in)");
+    }
+    Ok(())
+}
+
+/// The built console: beside the program, where a package puts it, or in the source tree.
+fn console_dir() -> Option<std::path::PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let beside = program.parent()?;
+    [
+        beside.join("console"),
+        beside.join("../share/motorcade/console"),
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("console/dist"),
+    ]
+    .into_iter()
+    .find(|dir| dir.join("index.html").is_file())
+}
+
+/// Addresses are shown as a program on this machine dials them.
+fn local(addr: SocketAddr) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, addr.port()).into()
+}
+
+async fn maintain(db: Db) {
+    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
+    loop {
+        ticks.tick().await;
+        match db.maintain(chrono::Utc::now()).await {
+            Ok(done) => info!(?done, "database maintained"),
+            Err(error) => warn!(%error, "database not maintained: {error}"),
+        }
+    }
+}
+
+async fn wait_for_the_end() -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    // A second signal ends it at once: the operator has waited long enough.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        error!("told twice to end");
+        std::process::exit(1);
+    });
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Who may watch: the media server's question, answered by `access`.
+
+use access::{Access, AccessError, TicketError};
+use async_trait::async_trait;
+use media::{Refusal, Viewers};
+use model::{AccountId, Channel, Profile, StreamKey, TerminalId};
+
+/// Asks `access`.
+pub struct Rights(pub Access);
+
+#[async_trait]
+impl Viewers for Rights {
+    async fn open(&self, ticket: &str, stream: &StreamKey) -> Result<AccountId, Refusal> {
+        let ticket = self.0.check_ticket(ticket, stream).map_err(|error| match error {
+            TicketError::Invalid => Refusal::Invalid,
+            TicketError::Expired => Refusal::Expired,
+            TicketError::OtherStream => Refusal::OtherStream,
+        })?;
+        self.recheck(ticket.account, stream.terminal).await?;
+        Ok(ticket.account)
+    }
+
+    async fn open_session(
+        &self,
+        session: &str,
+        device: &str,
+        channel: Channel,
+        profile: Profile,
+    ) -> Result<(AccountId, StreamKey), Refusal> {
+        let principal = self.0.principal_of_session(session).await.map_err(refusal)?;
+        let terminal =
+            self.0.terminal_by_device_no(&principal, device).await.map_err(refusal)?.ok_or(Refusal::NotFound)?;
+        self.recheck(principal.account, terminal).await?;
+        Ok((principal.account, StreamKey::live(terminal, channel, profile)))
+    }
+
+    async fn recheck(&self, account: AccountId, terminal: TerminalId) -> Result<(), Refusal> {
+        match self.0.may_view(account, terminal).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::Forbidden),
+            Err(error) => Err(refusal(error)),
+        }
+    }
+}
+
+fn refusal(error: AccessError) -> Refusal {
+    match error {
+        AccessError::Unauthenticated => Refusal::Invalid,
+        _ => Refusal::Unavailable,
+    }
+}
