@@ -72,10 +72,11 @@ pub struct NumberedSecret {
 #[serde(deny_unknown_fields)]
 pub struct Keys {
     /// Signs the access tokens of v1 (HMAC-SHA256).
-    pub jwt: Secret,
+    pub(crate) jwt: Secret,
     /// Sign play tickets: the first signs, all of them verify, so that a key can be changed while tickets
-    /// of the old one are about.
-    pub tickets: Vec<NumberedSecret>,
+    /// of the old one are about. Never empty.
+    #[serde(deserialize_with = "at_least_one")]
+    tickets: Vec<NumberedSecret>,
 }
 
 impl Keys {

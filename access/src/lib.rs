@@ -5,15 +5,23 @@
 
 mod key;
 mod login;
+mod logins;
 mod password;
 mod principal;
 mod throttle;
 mod ticket;
+mod token;
 
 use std::sync::Arc;
 
 use chrono::Utc;
-use model::{AccountId, StreamKey, TerminalId};
+use db::{Db, DbError};
+use model::{AccountId, Permission, StreamKey, TerminalId};
+
+use logins::Logins;
+use password::Passwords;
+use principal::Principals;
+use throttle::Throttle;
 
 pub use key::{Keys, NumberedSecret, Secret};
 pub use login::{LoginError, Tokens};
@@ -28,43 +36,85 @@ pub struct Access {
 }
 
 struct Inner {
+    db: Db,
     keys: Keys,
+    passwords: Passwords,
+    throttle: Throttle,
+    principals: Principals,
+    logins: Logins,
 }
 
 impl Access {
-    /// A ticket for `account` to open `stream`, valid from now for [`PlayTicket::LIFETIME_S`], and when it
-    /// expires. Whether the account may view the stream was checked by the caller.
+    /// Over `db`, signing with `keys`.
+    pub fn new(db: Db, keys: Keys) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                db,
+                keys,
+                passwords: Passwords::new(),
+                throttle: Throttle::default(),
+                principals: Principals::default(),
+                logins: Logins::default(),
+            }),
+        }
+    }
+
+    /// A ticket for `account` to open `stream`, valid from now for [`PlayTicket::LIFETIME_S`], and what it
+    /// says. Whether the account may view the stream was checked by the caller.
     pub fn issue_ticket(&self, account: AccountId, stream: StreamKey) -> (String, PlayTicket) {
         let ticket = PlayTicket::new(account, stream, Utc::now());
-        (ticket.sign(&self.inner.keys.tickets[0]), ticket)
+        (ticket.sign(self.inner.keys.signing()), ticket)
     }
 
     /// The ticket that `text` is, if it is one for `stream` and its time is not over.
+    ///
+    /// # Errors
+    /// [`TicketError`] says which of these it fails.
     pub fn check_ticket(&self, text: &str, stream: &StreamKey) -> Result<PlayTicket, TicketError> {
-        PlayTicket::verify(text, &self.inner.keys.tickets, stream, Utc::now())
+        PlayTicket::verify(text, self.inner.keys.tickets(), stream, Utc::now())
     }
 
-    /// Whether `account` may, as of some two seconds ago at most, view live video of `terminal`. Asked again
-    /// while a view runs, so that a revoked right ends it.
+    /// Whether `account` may now watch live video of `terminal`, as of [`Principal::AGE_MAX`] ago at most.
+    /// Asked again while a view runs, so that a revoked right ends it.
+    ///
+    /// # Errors
+    /// [`AccessError::Db`] where it cannot be said.
     pub async fn may_view(&self, account: AccountId, terminal: TerminalId) -> Result<bool, AccessError> {
-        let _ = (account, terminal);
-        todo!()
-    }
-
-    /// The person behind a CMSV6 session (32 hexadecimal digits); each use extends it.
-    pub async fn principal_of_session(&self, jsession: &str) -> Result<Principal, AccessError> {
-        let _ = jsession;
-        todo!()
+        match self.principal(account).await {
+            Ok(principal) if principal.may(Permission::Live) => {
+                found(self.inner.db.terminal(&principal.scope, terminal).await)
+                    .map(|terminal| terminal.is_some())
+            }
+            Ok(_) | Err(AccessError::Unauthenticated) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The terminal with this device number, as far as `principal` may see it (the CMSV6 face names
     /// terminals by device number).
+    ///
+    /// # Errors
+    /// [`AccessError::Db`] where it cannot be said.
     pub async fn terminal_by_device_no(
         &self,
         principal: &Principal,
         device_no: &str,
     ) -> Result<Option<TerminalId>, AccessError> {
-        let _ = (principal, device_no);
-        todo!()
+        let found = found(self.inner.db.terminal_by_device_no(&principal.scope, device_no).await)?;
+        Ok(found.map(|terminal| terminal.id))
+    }
+
+    /// Accounts, roles or companies were changed: every answer that is kept is forgotten.
+    pub fn rights_changed(&self) {
+        self.inner.principals.forget();
+        self.inner.logins.forget();
+    }
+}
+
+fn found<T>(result: Result<T, DbError>) -> Result<Option<T>, AccessError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(DbError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

@@ -1,13 +1,24 @@
-//! Logging in and out: tokens of v1.
+//! Logging in and out: tokens of v1, sessions of the CMSV6 face, one's own password.
 
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db::{Account, Credentials, DbError, Rotation};
+use model::AccountId;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::principal::usable;
+use crate::token::{self, Opaque};
+use crate::{Access, AccessError, PASSWORD_BYTES_MAX, PasswordHashes, PasswordsBusy, Principal};
 
 /// What a log-in or a refresh gives.
 #[derive(Clone)]
 pub struct Tokens {
-    /// A JWT, for [`Tokens::LIFETIME_S`].
+    /// A JWT, valid for [`Tokens::LIFETIME_S`].
     pub access: String,
-    /// Exchanged, once, for new tokens.
+    /// Exchanged, once, for new tokens; valid for 30 days.
     pub refresh: String,
     /// The password must be changed before anything else.
     pub must_change_password: bool,
@@ -16,14 +27,25 @@ pub struct Tokens {
 impl Tokens {
     /// How long an access token is valid, seconds.
     pub const LIFETIME_S: i64 = 15 * 60;
+    /// How long a login lasts without a refresh, days.
+    pub const REFRESH_DAYS: i64 = 30;
 }
+
+/// How long a CMSV6 session lasts after its last use, hours (cmsv6: 4 h, each use extends it).
+const SESSION_HOURS: i64 = 4;
+
+/// Longest account name that is looked up, bytes; none is longer than 64 characters.
+const NAME_BYTES_MAX: usize = 256;
 
 /// Why a log-in failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// No such account, wrong password, or a disabled account: which, is not told.
+    /// No such account or wrong password: which, is not told.
     #[error("account or password wrong")]
     Wrong,
+    /// The password is right, but the account is disabled or expired.
+    #[error("the account is disabled or expired")]
+    Disabled,
     /// Too many failures of this account or address.
     #[error("too many attempts")]
     Throttled {
@@ -33,7 +55,269 @@ pub enum LoginError {
     /// Too many passwords are being checked at once.
     #[error("too many log-ins at once")]
     Busy,
-    /// The database could not be asked.
-    #[error("the database could not be asked")]
-    Db(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database could not say.
+    #[error("the database could not say")]
+    Db(#[from] DbError),
+}
+
+impl From<PasswordsBusy> for LoginError {
+    fn from(_: PasswordsBusy) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<PasswordsBusy> for AccessError {
+    fn from(_: PasswordsBusy) -> Self {
+        Self::Busy
+    }
+}
+
+/// In which form a password may come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is.
+    Clear,
+    /// As it is, or its MD5 in hexadecimal digits of either case, as CMSV6 clients do.
+    ClearOrMd5,
+}
+
+impl Access {
+    /// Logs in with account and password from `address`.
+    ///
+    /// # Errors
+    /// [`LoginError`]; unknown accounts take as long as wrong passwords.
+    pub async fn login(&self, account: &str, password: &str, address: IpAddr) -> Result<Tokens, LoginError> {
+        let account = self.check_password(account, password, Form::Clear, address).await?;
+        let refresh = Opaque::refresh();
+        let now = Utc::now();
+        let login = self.inner.db.open_login(account.id, refresh.digest, refresh_end(now)).await?;
+        info!(account.id = %account.id, "account {} logged in", account.id);
+        Ok(self.tokens(&account, login, refresh, now))
+    }
+
+    /// Whether `password` is right for `account`, as a person: for the documentation's pages, which browsers
+    /// ask for with account and password and no login.
+    ///
+    /// # Errors
+    /// As [`Self::login`].
+    pub async fn person(
+        &self,
+        account: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Account, LoginError> {
+        self.check_password(account, password, Form::Clear, address).await
+    }
+
+    /// Exchanges a refresh token for new tokens. A token that was exchanged before ends its login: somebody
+    /// holds a copy.
+    ///
+    /// # Errors
+    /// [`AccessError::Unauthenticated`] for a token that is unknown, used, over, or whose account may not be used.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, AccessError> {
+        let next = Opaque::refresh();
+        let now = Utc::now();
+        let presented = token::digest(refresh_token);
+        match self.inner.db.rotate_login(presented, next.digest, now, refresh_end(now)).await? {
+            Rotation::Rotated { account, family } => {
+                let principal = self.principal(account).await?;
+                Ok(self.tokens(&principal.account, family, next, now))
+            }
+            Rotation::Reused { account, family } => {
+                self.inner.logins.forget();
+                warn!(account.id = %account, login = %family, "a refresh token of account {account} came twice: login revoked");
+                Err(AccessError::Unauthenticated)
+            }
+            Rotation::Unknown => Err(AccessError::Unauthenticated),
+        }
+    }
+
+    /// Ends the login of a refresh token, and with it its access tokens. Unknown tokens are no error: the
+    /// login is over either way.
+    ///
+    /// # Errors
+    /// [`AccessError::Db`].
+    pub async fn logout(&self, refresh_token: &str) -> Result<(), AccessError> {
+        self.inner.db.close_login(token::digest(refresh_token)).await?;
+        self.inner.logins.forget();
+        Ok(())
+    }
+
+    /// The person behind an access token.
+    ///
+    /// # Errors
+    /// [`AccessError::Unauthenticated`] where it is not ours, over, its login ended, or its account may not be used.
+    pub async fn principal_of_token(&self, access_token: &str) -> Result<Principal, AccessError> {
+        let now = Utc::now();
+        let claims = token::verify_access(&self.inner.keys.jwt, access_token, now);
+        let claims = claims.ok_or(AccessError::Unauthenticated)?;
+        let account = claims.account().ok_or(AccessError::Unauthenticated)?;
+        if !self.login_lasts(claims.login, now).await? {
+            return Err(AccessError::Unauthenticated);
+        }
+        self.principal(account).await
+    }
+
+    /// Opens a session of the CMSV6 face. The password may come as its MD5.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub async fn open_session(
+        &self,
+        account: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<(String, Principal), LoginError> {
+        let account = self.check_password(account, password, Form::ClearOrMd5, address).await?;
+        let principal = match self.principal(account.id).await {
+            Ok(principal) => principal,
+            Err(AccessError::Unauthenticated) => return Err(LoginError::Wrong),
+            Err(AccessError::Busy) => return Err(LoginError::Busy),
+            Err(AccessError::Db(error)) => return Err(error.into()),
+        };
+        let session = Opaque::session();
+        self.inner.db.open_jsession(account.id, session.digest, session_end(Utc::now())).await?;
+        info!(account.id = %account.id, "account {} opened a CMSV6 session", account.id);
+        Ok((session.text, principal))
+    }
+
+    /// The person behind a session of the CMSV6 face; each use extends it to four hours from now.
+    ///
+    /// # Errors
+    /// [`AccessError::Unauthenticated`] where it is unknown or over, or its account may not be used.
+    pub async fn principal_of_session(&self, jsession: &str) -> Result<Principal, AccessError> {
+        if jsession.len() != 32 || !jsession.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(AccessError::Unauthenticated);
+        }
+        let now = Utc::now();
+        let digest = token::digest(&jsession.to_ascii_lowercase());
+        let account = self.inner.db.jsession(digest, now, session_end(now)).await?;
+        self.principal(account.ok_or(AccessError::Unauthenticated)?).await
+    }
+
+    /// Ends a session of the CMSV6 face; an unknown one is no error.
+    ///
+    /// # Errors
+    /// [`AccessError::Db`].
+    pub async fn close_session(&self, jsession: &str) -> Result<(), AccessError> {
+        self.inner.db.close_jsession(token::digest(&jsession.to_ascii_lowercase())).await?;
+        Ok(())
+    }
+
+    /// Hashes a password for storing.
+    ///
+    /// # Errors
+    /// [`PasswordsBusy`] while too many are being hashed.
+    pub async fn hash_password(&self, password: &str) -> Result<PasswordHashes, PasswordsBusy> {
+        self.inner.passwords.hash(password.to_owned()).await
+    }
+
+    /// Changes one's own password, and ends all one's logins. Attempts with a wrong old password are
+    /// throttled like log-ins.
+    ///
+    /// # Errors
+    /// [`LoginError::Wrong`] where the old one is wrong.
+    pub async fn change_password(
+        &self,
+        principal: &Principal,
+        old: &str,
+        new: &str,
+        address: IpAddr,
+    ) -> Result<(), LoginError> {
+        let account = self.check_password(&principal.account.name, old, Form::Clear, address).await?;
+        let PasswordHashes { password, password_md5 } = self.inner.passwords.hash(new.to_owned()).await?;
+        self.inner.db.set_password(&principal.scope, account.id, password, password_md5, false).await?;
+        self.rights_changed();
+        info!(account.id = %account.id, "account {} changed its password", account.id);
+        Ok(())
+    }
+
+    async fn check_password(
+        &self,
+        name: &str,
+        password: &str,
+        form: Form,
+        address: IpAddr,
+    ) -> Result<Account, LoginError> {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || password.len() > PASSWORD_BYTES_MAX {
+            return Err(LoginError::Wrong);
+        }
+        let throttle = &self.inner.throttle;
+        let counted = name.to_lowercase();
+        if let Err(retry_after) = throttle.begin(&counted, address, Instant::now()) {
+            warn!(peer = %address, "log-in from {address} throttled");
+            return Err(LoginError::Throttled { retry_after });
+        }
+        match self.compare(name, password, form).await {
+            Ok(Some(account)) => {
+                throttle.take_back(&counted, address, true);
+                if usable(&account, Utc::now()) { Ok(account) } else { Err(LoginError::Disabled) }
+            }
+            Ok(None) => Err(LoginError::Wrong),
+            Err(error) => {
+                throttle.take_back(&counted, address, false);
+                Err(error)
+            }
+        }
+    }
+
+    /// The account, where the password is its. The same work is done where there is no such account.
+    async fn compare(&self, name: &str, password: &str, form: Form) -> Result<Option<Account>, LoginError> {
+        let (account, clear, md5) = match self.inner.db.credentials(name).await? {
+            Some(Credentials { account, password_hash, md5_hash }) => {
+                (Some(account), Some(password_hash), Some(md5_hash))
+            }
+            None => (None, None, None),
+        };
+        let passwords = &self.inner.passwords;
+        let mut right = passwords.matches(password.to_owned(), clear).await?;
+        let is_md5 = password.len() == 32 && password.bytes().all(|b| b.is_ascii_hexdigit());
+        if form == Form::ClearOrMd5 && is_md5 && !right {
+            right = passwords.matches(password.to_ascii_lowercase(), md5).await?;
+        }
+        Ok(account.filter(|_| right))
+    }
+
+    fn tokens(&self, account: &Account, login: Uuid, refresh: Opaque, now: DateTime<Utc>) -> Tokens {
+        Tokens {
+            access: token::sign_access(&self.inner.keys.jwt, account.id, login, now),
+            refresh: refresh.text,
+            must_change_password: account.must_change_password,
+        }
+    }
+
+    async fn login_lasts(&self, login: Uuid, now: DateTime<Utc>) -> Result<bool, AccessError> {
+        if self.inner.logins.lasted(login, Instant::now()) {
+            return Ok(true);
+        }
+        let ends = self.inner.logins.ends();
+        let lasts = self.inner.db.login_lasts(login, now).await?;
+        if lasts {
+            self.inner.logins.keep(login, ends, Instant::now());
+        }
+        Ok(lasts)
+    }
+
+    /// The account as it may act now, asked of the database at most every [`Principal::AGE_MAX`].
+    ///
+    /// # Errors
+    /// [`AccessError::Unauthenticated`] where it is gone or may not be used.
+    pub async fn principal(&self, account: AccountId) -> Result<Principal, AccessError> {
+        let principals = &self.inner.principals;
+        let now = Instant::now();
+        if let Some(principal) = principals.fresh(account, now) {
+            return Ok(principal);
+        }
+        let changes = principals.changes();
+        let rights = self.inner.db.rights(account).await?.ok_or(AccessError::Unauthenticated)?;
+        principals.admit(rights, changes, now).ok_or(AccessError::Unauthenticated)
+    }
+}
+
+fn refresh_end(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TimeDelta::days(Tokens::REFRESH_DAYS)
+}
+
+fn session_end(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TimeDelta::hours(SESSION_HOURS)
 }

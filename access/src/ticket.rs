@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_ticket_is_good_for_its_stream_and_its_time_only() {
-        let keys = Keys::generate().tickets;
+        let keys = Keys::generate().tickets().to_vec();
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
         let ticket = PlayTicket::new(AccountId(7), stream("live-42-1-main"), now);
         let text = ticket.sign(&keys[0]);
@@ -121,11 +121,11 @@ mod tests {
 
     #[test]
     fn a_changed_ticket_is_invalid() {
-        let keys = Keys::generate().tickets;
+        let keys = Keys::generate().tickets().to_vec();
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
         let ticket = PlayTicket::new(AccountId(7), stream("live-42-1-main"), now);
         let text = ticket.sign(&keys[0]);
-        let other = NumberedSecret { id: 1, ..Keys::generate().tickets[0].clone() };
+        let other = NumberedSecret { id: 1, ..Keys::generate().signing().clone() };
         for wrong in [
             String::new(),
             "....".to_owned(),
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn tickets_of_an_older_key_are_good_while_the_key_is_kept() {
-        let old = Keys::generate().tickets.remove(0);
-        let new = NumberedSecret { id: 2, ..Keys::generate().tickets.remove(0) };
+        let old = Keys::generate().signing().clone();
+        let new = NumberedSecret { id: 2, ..Keys::generate().signing().clone() };
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
         let ticket = PlayTicket::new(AccountId(7), stream("live-42-1-main"), now);
         let text = ticket.sign(&old);
