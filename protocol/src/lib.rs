@@ -14,4 +14,5 @@ pub mod jt1078;
 pub mod media;
 pub mod mpegts;
 pub mod nal;
+pub mod jt808;
 pub mod reader;

@@ -1,0 +1,1 @@
+//! Framing oddities, each named after what the device does.
