@@ -14,6 +14,8 @@ pub mod location;
 pub mod message;
 pub mod phone;
 pub mod reassembly;
+pub mod server;
+pub mod terminal;
 
 pub use bcd::BcdTime;
 pub use frame::{Deframer, Frame, FrameCounts, FrameError, FrameErrorKind, FrameSettings};
