@@ -2,11 +2,23 @@
 //!
 //! Knows no packets and no containers; takes hostile bytes.
 
+mod access_unit;
 mod annexb;
+mod bits;
+mod decoder_record;
+mod h264;
+mod h265;
 mod parameter_sets;
 
-pub use annexb::{NalUnits, length_prefixed, nal_units};
-pub use parameter_sets::ParameterSets;
+pub use access_unit::{AccessUnit, classify, is_key};
+pub use annexb::{NalUnits, append_annexb, from_length_prefixed, length_prefixed, nal_units};
+pub use bits::BitError;
+pub use h264::Sps as H264Sps;
+pub use h265::Sps as H265Sps;
+pub use parameter_sets::{MAX_SET_BYTES, MAX_SETS_PER_KIND, ParameterSets, SetKind};
+
+/// Widest and highest picture taken, pixels (twice an 8K camera); a larger one is a broken parameter set.
+pub const MAX_PICTURE_SIDE: u32 = 16_384;
 
 /// A video codec whose NAL units are understood here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,9 +27,4 @@ pub enum VideoCodec {
     H264,
     /// H.265 / HEVC.
     H265,
-}
-
-/// Whether a decoder can start at this Annex B access unit: it holds an IDR (H.264) or IRAP (H.265) slice.
-pub fn is_key(_codec: VideoCodec, _access_unit: &[u8]) -> bool {
-    todo!()
 }
