@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod migrate;
 mod openapi_document;
+mod place;
 mod serve;
 mod simulate;
 mod user;

@@ -82,7 +82,7 @@ impl Node {
         let secrets = Secrets::read_or_make(data)?;
         let (private, db) = database(&config, data).await?;
         let access = Access::new(db.clone(), secrets.access.clone());
-        first_account(&access).await?;
+        first_account(&db, &access).await?;
 
         let certificate = match config.tls.files()? {
             Some((cert, key)) => Some(Certificate::watch(cert, key)?),
@@ -212,7 +212,7 @@ async fn database(config: &Config, data: &Path) -> Result<(Option<PrivateServer>
     let (private, conninfo) = match &config.database.url {
         Some(url) => (None, url.clone()),
         None => {
-            let private = PrivateServer::start(PrivateSettings::new(data.join("postgres")))
+            let private = PrivateServer::start(PrivateSettings::new(data))
                 .await
                 .context("start the private PostgreSQL")?;
             let conninfo = private.conninfo().to_owned();
@@ -228,12 +228,13 @@ async fn database(config: &Config, data: &Path) -> Result<(Option<PrivateServer>
 }
 
 /// The account `admin`, at first start.
-async fn first_account(access: &Access) -> Result<()> {
+async fn first_account(db: &Db, access: &Access) -> Result<()> {
     let chosen = std::env::var("MOTORCADE_ADMIN_PASSWORD").ok().filter(|password| !password.is_empty());
     let generated = chosen.is_none();
     let password = chosen.unwrap_or_else(crate::user::generated_password);
-    let made = access
-        .make_first_account("admin", &password, generated)
+    let hashes = access.hash_password(&password).await?;
+    let made = db
+        .create_first_account("admin", hashes.password, hashes.password_md5, generated)
         .await
         .context("make the account admin")?;
     if made && generated {

@@ -1,0 +1,45 @@
+//! The database for a command beside `serve`: that of a running platform, or started for the command.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use db::private::{PrivateError, PrivateServer, PrivateSettings, running_conninfo};
+
+use crate::config::Config;
+
+/// A database that can be reached now.
+pub struct Running {
+    conninfo: String,
+    /// Started for this command, and stopped after it.
+    own: Option<PrivateServer>,
+}
+
+impl Running {
+    /// The database of the configuration; else the private one, where a running platform has it or started here.
+    pub async fn reach(config: &Config, data: &Path) -> Result<Self> {
+        if let Some(url) = &config.database.url {
+            return Ok(Self { conninfo: url.clone(), own: None });
+        }
+        match PrivateServer::start(PrivateSettings::new(data)).await {
+            Ok(own) => Ok(Self { conninfo: own.conninfo().to_owned(), own: Some(own) }),
+            Err(PrivateError::InUse(_)) => {
+                let conninfo = running_conninfo(data).context("find the running platform's PostgreSQL")?;
+                Ok(Self { conninfo, own: None })
+            }
+            Err(error) => Err(error).context("start the private PostgreSQL"),
+        }
+    }
+
+    /// How libpq reaches it.
+    pub fn conninfo(&self) -> &str {
+        &self.conninfo
+    }
+
+    /// Stops what was started for the command.
+    pub async fn leave(self) -> Result<()> {
+        match self.own {
+            Some(own) => own.stop().await.context("stop the private PostgreSQL"),
+            None => Ok(()),
+        }
+    }
+}
