@@ -5,9 +5,16 @@
 //! cursor of its own and never slows the way in. Knows no database and no password: who may watch is asked
 //! of [`Viewers`], terminals are reached by [`cluster::Terminals`].
 
+mod hub;
+mod ingest;
+mod ring;
 mod server;
 mod settings;
+mod sound;
+mod source;
 mod stats;
+mod stream;
+mod unit;
 mod viewers;
 
 pub use server::{Deps, MediaServer, StartError};

@@ -1,0 +1,433 @@
+//! Terminals' sound to AAC, on threads of its own: FFmpeg blocks, and sound must not hold up pictures.
+//!
+//! Each source has one voice, which stays on one thread. A voice that is fed faster than its thread encodes
+//! loses packets, counted; the thread puts finished frames into the ring itself.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use bytes::Bytes;
+use ffmpeg::format::sample::{Sample, Type};
+use ffmpeg::util::frame;
+use ffmpeg::{ChannelLayout, Dictionary, Packet, codec, decoder, encoder};
+use ffmpeg_next as ffmpeg;
+use protocol::aac::{AudioSpecificConfig, SAMPLES_PER_FRAME};
+use protocol::jt1078::{PayloadType, SampleClock};
+use protocol::{adpcm, g711};
+use tokio::sync::oneshot;
+
+use crate::stats::Counters;
+use crate::stream::Stream;
+use crate::unit::{Config, Unit};
+
+/// Samples a second of everything that is decoded here (JT/T 1078 terminals: 8 kHz mono).
+const RATE_HZ: u32 = 8_000;
+
+/// Bits a second of the AAC made: near the most that the format takes at 8 kHz mono (48 kb/s), as the sound
+/// of a cabin is noise more than tone.
+const BIT_RATE: usize = 32_000;
+
+/// Packets that may wait for a thread: some seconds of sound of some dozen sources.
+const QUEUE_PACKETS: usize = 1_024;
+
+/// The AAC that every decoded sound becomes.
+pub(crate) fn config() -> AudioSpecificConfig {
+    AudioSpecificConfig { object_type: 2, sample_rate_hz: RATE_HZ, channels: 1 }
+}
+
+/// Whether sound of this payload type becomes AAC here.
+pub(crate) fn is_decodable(payload_type: PayloadType) -> bool {
+    matches!(payload_type, PayloadType::G711A | PayloadType::G711U | PayloadType::G726 | PayloadType::ADPCM)
+}
+
+/// Where a source's units go, and with which marks.
+#[derive(Clone, Debug)]
+pub(crate) struct Outlet {
+    /// The stream.
+    pub(crate) stream: Arc<Stream>,
+    /// This server's epoch.
+    pub(crate) epoch: u64,
+    /// The source's generation, which a codec change raises.
+    pub(crate) generation: Arc<AtomicU64>,
+    /// The stream's time at the source's time 0, 90 kHz.
+    pub(crate) base_90k: u64,
+    /// What is counted.
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Outlet {
+    /// Puts a unit into the ring. `at_90k` is the source's time.
+    pub(crate) fn push(&self, at_90k: u64, duration_90k: u32, key: bool, config: Config, data: Bytes) {
+        let unit = Unit {
+            epoch: self.epoch,
+            generation: self.generation.load(Ordering::Relaxed),
+            dts_90k: self.base_90k + at_90k,
+            duration_90k,
+            key,
+            config,
+            data,
+        };
+        if self.stream.ring.push(unit) {
+            self.counters.units.one();
+        }
+    }
+}
+
+enum Job {
+    Open { voice: u64, outlet: Outlet },
+    Sound { voice: u64, payload_type: PayloadType, timestamp_ms: u64, data: Bytes },
+    Finish { voice: u64, done: oneshot::Sender<()> },
+}
+
+/// The threads.
+pub(crate) struct SoundThreads {
+    queues: Vec<SyncSender<Job>>,
+    serial: AtomicU64,
+}
+
+impl SoundThreads {
+    /// Starts `count` threads (at least one); they end when this and every [`Voice`] is dropped.
+    pub(crate) fn start(count: usize) -> std::io::Result<Self> {
+        let queues = (0..count.max(1))
+            .map(|number| {
+                let (queue, jobs) = sync_channel(QUEUE_PACKETS);
+                thread::Builder::new().name(format!("sound-{number}")).spawn(move || work(&jobs))?;
+                Ok(queue)
+            })
+            .collect::<std::io::Result<Vec<_>>>()?;
+        Ok(Self { queues, serial: AtomicU64::new(0) })
+    }
+
+    /// A voice for one source; None while its thread is overloaded.
+    pub(crate) fn open(&self, outlet: Outlet) -> Option<Voice> {
+        let voice = self.serial.fetch_add(1, Ordering::Relaxed);
+        let queue = &self.queues[usize::try_from(voice).unwrap_or(0) % self.queues.len()];
+        queue.try_send(Job::Open { voice, outlet }).ok()?;
+        Some(Voice { voice, queue: queue.clone() })
+    }
+}
+
+/// One source's way to its thread.
+pub(crate) struct Voice {
+    voice: u64,
+    queue: SyncSender<Job>,
+}
+
+impl Voice {
+    /// Gives one packet's sound; false: the thread is overloaded and it was dropped.
+    pub(crate) fn sound(&self, payload_type: PayloadType, timestamp_ms: u64, data: Bytes) -> bool {
+        self.queue.try_send(Job::Sound { voice: self.voice, payload_type, timestamp_ms, data }).is_ok()
+    }
+
+    /// Waits until everything given is in the ring.
+    pub(crate) async fn finish(self) {
+        let (done, finished) = oneshot::channel();
+        let (queue, voice) = (self.queue, self.voice);
+        // The queue may be full; waiting for room blocks, so it is done where blocking is allowed.
+        let sent = tokio::task::spawn_blocking(move || queue.send(Job::Finish { voice, done }).is_ok()).await;
+        if sent.unwrap_or(false) {
+            let _ = finished.await;
+        }
+    }
+}
+
+fn work(jobs: &Receiver<Job>) {
+    let mut voices: HashMap<u64, Chain> = HashMap::new();
+    while let Ok(job) = jobs.recv() {
+        match job {
+            Job::Open { voice, outlet } => {
+                voices.insert(voice, Chain::new(outlet));
+            }
+            Job::Sound { voice, payload_type, timestamp_ms, data } => {
+                if let Some(chain) = voices.get_mut(&voice)
+                    && let Err(error) = chain.sound(payload_type, timestamp_ms, &data)
+                {
+                    chain.outlet.counters.audio_dropped.one();
+                    tracing::debug!("sound was not encoded: {error}");
+                }
+            }
+            Job::Finish { voice, done } => {
+                if let Some(mut chain) = voices.remove(&voice)
+                    && let Err(error) = chain.finish()
+                {
+                    tracing::debug!("the end of a sound was not encoded: {error}");
+                }
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// One source's sound from packets to AAC frames.
+struct Chain {
+    outlet: Outlet,
+    clock: SampleClock,
+    g726: Option<G726>,
+    encoder: Option<AacEncoder>,
+}
+
+impl Chain {
+    fn new(outlet: Outlet) -> Self {
+        Self { outlet, clock: SampleClock::new(RATE_HZ), g726: None, encoder: None }
+    }
+
+    fn sound(
+        &mut self,
+        payload_type: PayloadType,
+        timestamp_ms: u64,
+        data: &[u8],
+    ) -> Result<(), ffmpeg::Error> {
+        let mut samples = Vec::with_capacity(data.len() * 4);
+        match payload_type {
+            PayloadType::G711A => samples.extend(data.iter().map(|byte| g711::decode_alaw(*byte))),
+            PayloadType::G711U => samples.extend(data.iter().map(|byte| g711::decode_ulaw(*byte))),
+            PayloadType::ADPCM => adpcm::decode(data, &mut samples),
+            PayloadType::G726 => self.g726(data, &mut samples)?,
+            _ => return Err(ffmpeg::Error::InvalidData),
+        }
+        let Ok(count) = u32::try_from(samples.len()) else { return Err(ffmpeg::Error::InvalidData) };
+        if count == 0 {
+            return Ok(());
+        }
+        let at_90k = self.clock.stamp(timestamp_ms, count);
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => none.insert(AacEncoder::new()?),
+        };
+        encoder.push(at_90k, &samples, &mut Self::sink(&self.outlet))
+    }
+
+    fn g726(&mut self, data: &[u8], samples: &mut Vec<i16>) -> Result<(), ffmpeg::Error> {
+        let bits = G726::bits(data.len());
+        if self.g726.as_ref().is_none_or(|decoder| decoder.bits != bits) {
+            self.g726 = Some(G726::new(bits)?);
+        }
+        match &mut self.g726 {
+            Some(decoder) => decoder.decode(data, samples),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), ffmpeg::Error> {
+        match &mut self.encoder {
+            Some(encoder) => encoder.finish(&mut Self::sink(&self.outlet)),
+            None => Ok(()),
+        }
+    }
+
+    fn sink(outlet: &Outlet) -> impl FnMut(u64, Bytes) + '_ {
+        let config = config();
+        move |at_90k, data| {
+            outlet.push(at_90k, config.frame_duration_90k(), false, Config::Audio(config), data);
+        }
+    }
+}
+
+/// G.726 in the bit order of RFC 3551, which devices in the field mostly use.
+struct G726 {
+    bits: u8,
+    decoder: decoder::Audio,
+}
+
+impl G726 {
+    /// Bits a sample, from the length of a packet taken for 40 ms; nothing signals it.
+    fn bits(packet_bytes: usize) -> u8 {
+        match packet_bytes {
+            0..=100 => 2,
+            101..=140 => 3,
+            141..=180 => 4,
+            _ => 5,
+        }
+    }
+
+    fn new(bits: u8) -> Result<Self, ffmpeg::Error> {
+        let codec = decoder::find(codec::Id::ADPCM_G726LE).ok_or(ffmpeg::Error::DecoderNotFound)?;
+        let mut options = Dictionary::new();
+        options.set("bits_per_coded_sample", &bits.to_string());
+        options.set("ar", &RATE_HZ.to_string());
+        let context = codec::Context::new_with_codec(codec);
+        let decoder = context.decoder().open_as_with(codec, options)?.audio()?;
+        Ok(Self { bits, decoder })
+    }
+
+    fn decode(&mut self, data: &[u8], samples: &mut Vec<i16>) -> Result<(), ffmpeg::Error> {
+        self.decoder.send_packet(&Packet::copy(data))?;
+        let mut decoded = frame::Audio::empty();
+        while self.decoder.receive_frame(&mut decoded).is_ok() {
+            samples.extend_from_slice(decoded.plane::<i16>(0));
+        }
+        Ok(())
+    }
+}
+
+/// 16-bit samples to raw AAC frames with their times.
+struct AacEncoder {
+    encoder: encoder::audio::Encoder,
+    /// Samples that do not fill a frame yet, and the time of the first, 90 kHz.
+    pending: Vec<i16>,
+    pending_at_90k: u64,
+    /// Times of the frames that will come out: the encoder holds one back and begins with one of its own.
+    times: VecDeque<u64>,
+    samples_in: u64,
+    frames_out: u64,
+}
+
+const FRAME_SAMPLES: usize = SAMPLES_PER_FRAME as usize;
+
+/// Ticks of 90 kHz a sample; the rate divides them only nearly, so times are made from counts.
+fn ticks(samples: usize) -> u64 {
+    samples as u64 * 90_000 / u64::from(RATE_HZ)
+}
+
+/// A pause in the sound longer than this is not filled: the frame being built is closed with silence.
+const PAUSE_90K: u64 = 9_000;
+
+impl AacEncoder {
+    fn new() -> Result<Self, ffmpeg::Error> {
+        let codec = encoder::find(codec::Id::AAC).ok_or(ffmpeg::Error::EncoderNotFound)?;
+        let mut audio = codec::Context::new_with_codec(codec).encoder().audio()?;
+        audio.set_rate(RATE_HZ.cast_signed());
+        audio.set_format(Sample::F32(Type::Planar));
+        audio.set_channel_layout(ChannelLayout::MONO);
+        audio.set_bit_rate(BIT_RATE);
+        audio.set_time_base((1, RATE_HZ.cast_signed()));
+        let encoder = audio.open_as(codec)?;
+        Ok(Self {
+            encoder,
+            pending: Vec::with_capacity(2 * FRAME_SAMPLES),
+            pending_at_90k: 0,
+            times: VecDeque::new(),
+            samples_in: 0,
+            frames_out: 0,
+        })
+    }
+
+    fn push(
+        &mut self,
+        at_90k: u64,
+        samples: &[i16],
+        sink: &mut dyn FnMut(u64, Bytes),
+    ) -> Result<(), ffmpeg::Error> {
+        let expected = self.pending_at_90k + ticks(self.pending.len());
+        if !self.pending.is_empty() && at_90k > expected + PAUSE_90K {
+            self.samples_in += (FRAME_SAMPLES - self.pending.len()) as u64;
+            self.pending.resize(FRAME_SAMPLES, 0);
+            self.encode(sink)?;
+        }
+        if self.pending.is_empty() {
+            self.pending_at_90k = at_90k;
+        }
+        self.samples_in += samples.len() as u64;
+        self.pending.extend_from_slice(samples);
+        while self.pending.len() >= FRAME_SAMPLES {
+            self.encode(sink)?;
+        }
+        Ok(())
+    }
+
+    /// Encodes the first frame of what is pending.
+    fn encode(&mut self, sink: &mut dyn FnMut(u64, Bytes)) -> Result<(), ffmpeg::Error> {
+        let mut input = frame::Audio::new(Sample::F32(Type::Planar), FRAME_SAMPLES, ChannelLayout::MONO);
+        input.set_rate(RATE_HZ);
+        let plane = input.plane_mut::<f32>(0);
+        for (to, from) in plane.iter_mut().zip(&self.pending) {
+            *to = f32::from(*from) / 32_768.0;
+        }
+        if self.times.is_empty() && self.frames_out == 0 {
+            self.times.push_back(self.pending_at_90k.saturating_sub(ticks(FRAME_SAMPLES)));
+        }
+        self.times.push_back(self.pending_at_90k);
+        self.pending.drain(..FRAME_SAMPLES);
+        self.pending_at_90k += ticks(FRAME_SAMPLES);
+        self.encoder.send_frame(&input)?;
+        self.drain(u64::MAX, sink);
+        Ok(())
+    }
+
+    fn drain(&mut self, frames_max: u64, sink: &mut dyn FnMut(u64, Bytes)) {
+        let mut packet = Packet::empty();
+        while self.encoder.receive_packet(&mut packet).is_ok() {
+            let at_90k = self.times.pop_front().unwrap_or(self.pending_at_90k);
+            if let Some(data) = packet.data()
+                && self.frames_out < frames_max
+            {
+                sink(at_90k, Bytes::copy_from_slice(data));
+                self.frames_out += 1;
+            }
+        }
+    }
+
+    /// Lets out what the encoder holds back, no more than there was sound for.
+    fn finish(&mut self, sink: &mut dyn FnMut(u64, Bytes)) -> Result<(), ffmpeg::Error> {
+        let frame = u64::from(SAMPLES_PER_FRAME);
+        let frames_max = (self.samples_in + frame / 2) / frame;
+        if !self.pending.is_empty() {
+            self.pending.resize(FRAME_SAMPLES, 0);
+            self.encode(sink)?;
+        }
+        self.encoder.send_eof()?;
+        self.drain(frames_max, sink);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(count: usize) -> Vec<i16> {
+        (0..count).map(|n| ((n as f64 * 0.35).sin() * 12_000.0) as i16).collect()
+    }
+
+    fn encode(samples: &[i16], step: usize) -> Vec<(u64, Bytes)> {
+        let mut encoder = AacEncoder::new().expect("FFmpeg has AAC");
+        let mut out = Vec::new();
+        for (number, chunk) in samples.chunks(step).enumerate() {
+            encoder
+                .push(90_000 + ticks(number * step), chunk, &mut |at, data| out.push((at, data)))
+                .expect("encodes");
+        }
+        encoder.finish(&mut |at, data| out.push((at, data))).expect("finishes");
+        out
+    }
+
+    #[test]
+    fn aac_lasts_as_long_as_the_sound() {
+        for count in [8_960, 15_000, 34_240, 160 * 50] {
+            let frames = encode(&tone(count), 160);
+            let made = frames.len() * FRAME_SAMPLES;
+            assert!(made.abs_diff(count) <= FRAME_SAMPLES / 2, "{made} of {count}");
+            let times: Vec<_> = frames.iter().map(|(at, _)| *at).collect();
+            assert_eq!(times[..3], [90_000 - 11_520, 90_000, 90_000 + 11_520]);
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 11_520));
+        }
+    }
+
+    #[test]
+    fn a_pause_moves_the_times_and_they_still_rise() {
+        let mut encoder = AacEncoder::new().expect("FFmpeg has AAC");
+        let mut times = Vec::new();
+        for at in [0, ticks(1500), 900_000, 900_000 + ticks(1500)] {
+            encoder.push(at, &tone(1500), &mut |at, _| times.push(at)).expect("encodes");
+        }
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1] || pair[1] == 0), "{times:?}");
+        assert!(times.contains(&900_000), "{times:?}");
+    }
+
+    #[test]
+    fn g726_of_each_rate_gives_40_ms() {
+        for bytes in [80, 120, 160, 200] {
+            let bits = G726::bits(bytes);
+            let mut samples = Vec::new();
+            G726::new(bits)
+                .expect("FFmpeg has G.726")
+                .decode(&vec![0x55; bytes], &mut samples)
+                .expect("decodes");
+            assert_eq!(samples.len(), 320, "{bits} bits");
+        }
+    }
+}
