@@ -74,6 +74,16 @@ impl Platform {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).expect("the folder is ours");
         let data = folder.path().join("data");
+        Self::start_in_folder(options, data, folder)
+    }
+
+    /// In a data folder that the test made and keeps.
+    pub fn start_in(options: Options, data: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("mc").tempdir_in("/tmp").expect("a folder");
+        Self::start_in_folder(options, data.to_owned(), folder)
+    }
+
+    fn start_in_folder(options: Options, data: PathBuf, folder: tempfile::TempDir) -> Self {
         let log = folder.path().join("log");
         let (child, ready) = spawn(&options, &data, &log);
         Self { ready, data, log, options, child, _folder: folder }
