@@ -1,0 +1,64 @@
+// Which of the three faces is shown: sign-in, the change of a password that must be changed, the console.
+
+import { createResource, createSignal, lazy, Match, onCleanup, Suspense, Switch, type JSX } from "solid-js";
+
+import type { Client } from "./api/client";
+import type { Login } from "./api/login";
+import { Problem } from "./api/problem";
+import { loadSettings } from "./console";
+import { PasswordPage } from "./signin/PasswordPage";
+import { SignIn } from "./signin/SignIn";
+import { Failed, Loading } from "./ui/notice";
+import "./ui/theme";
+
+// The map library is most of the console's size: who is not signed in does not wait for it.
+const Workplace = lazy(() => import("./workplace"));
+
+export function App(props: { login: Login; client: Client }): JSX.Element {
+  const [account, setAccount] = createSignal(props.login.account);
+  const [must, setMust] = createSignal(props.login.mustChangePassword);
+  const [leaving, setLeaving] = createSignal(false);
+  onCleanup(
+    props.login.onChange(() => {
+      setMust(props.login.mustChangePassword);
+      setAccount(props.login.account);
+    }),
+  );
+  const [settings] = createResource(loadSettings);
+  const [me, { refetch }] = createResource(
+    () => (must() ? null : account()),
+    () => props.client.me(),
+  );
+  const signOut = () => {
+    setLeaving(true);
+    props.login.signOut();
+  };
+  return (
+    <Switch fallback={<Loading />}>
+      <Match when={!account()}>
+        <SignIn
+          login={props.login}
+          ended={me.error instanceof Problem && me.error.status === 401 && !leaving()}
+          onDone={() => setLeaving(false)}
+        />
+      </Match>
+      <Match when={must()}>
+        <PasswordPage login={props.login} forced onCancel={signOut} />
+      </Match>
+      <Match when={me.error as unknown}>
+        {(error) => (
+          <div class="page">
+            <Failed error={error()} retry={() => void refetch()} />
+          </div>
+        )}
+      </Match>
+      <Match when={settings.state === "ready" && me()}>
+        {(who) => (
+          <Suspense fallback={<Loading />}>
+            <Workplace login={props.login} client={props.client} me={who()} settings={settings() ?? {}} signOut={signOut} />
+          </Suspense>
+        )}
+      </Match>
+    </Switch>
+  );
+}

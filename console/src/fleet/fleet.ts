@@ -1,0 +1,195 @@
+// The fleet as the console knows it: loaded once, then kept by the event stream. Twenty thousand vehicles
+// are plain objects in a map; what draws them is told at most four times a second.
+
+import { createSignal, type Accessor } from "solid-js";
+
+import { follow, pause, type Link } from "../api/events";
+import type { Client } from "../api/client";
+import { Problem } from "../api/problem";
+import type { Company, FleetEvent } from "../api/types";
+import { fromVehicle, setOnline, withLatest, withPosition, type VehicleState } from "./state";
+
+const TELL_EVERY_MS = 250;
+/** Reloads asked for by lagging, new vehicles or a reopened stream happen at most this often. */
+const RELOAD_EVERY_MS = 5_000;
+
+export interface Summary {
+  total: number;
+  online: number;
+  alarms: number;
+}
+
+export class Fleet {
+  readonly companies: Accessor<Company[]>;
+  /** Rises whenever a vehicle changed; read it to be told. */
+  readonly version: Accessor<number>;
+  /** Rises with every alarm event. */
+  readonly alarmVersion: Accessor<number>;
+  readonly link: Accessor<Link>;
+  readonly ready: Accessor<boolean>;
+  readonly problem: Accessor<Problem | null>;
+
+  private readonly vehicles = new Map<number, VehicleState>();
+  private readonly changed = new Set<number>();
+  private readonly drawers = new Set<(changed: ReadonlySet<number>) => void>();
+  private readonly stop = new AbortController();
+  private telling: ReturnType<typeof setTimeout> | undefined;
+  private reloadWanted = false;
+  private reloading = false;
+
+  private readonly set: {
+    companies: (companies: Company[]) => void;
+    version: () => void;
+    alarmVersion: () => void;
+    link: (link: Link) => void;
+    ready: (ready: boolean) => void;
+    problem: (problem: Problem | null) => void;
+  };
+
+  constructor(private readonly client: Client) {
+    const [companies, setCompanies] = createSignal<Company[]>([]);
+    const [version, setVersion] = createSignal(0);
+    const [alarmVersion, setAlarmVersion] = createSignal(0);
+    const [link, setLink] = createSignal<Link>("connecting");
+    const [ready, setReady] = createSignal(false);
+    const [problem, setProblem] = createSignal<Problem | null>(null);
+    this.companies = companies;
+    this.version = version;
+    this.alarmVersion = alarmVersion;
+    this.link = link;
+    this.ready = ready;
+    this.problem = problem;
+    this.set = {
+      companies: setCompanies,
+      version: () => setVersion((n) => n + 1),
+      alarmVersion: () => setAlarmVersion((n) => n + 1),
+      link: setLink,
+      ready: setReady,
+      problem: setProblem,
+    };
+  }
+
+  /** Loads and follows until `close`. The stream opens first, so that nothing falls between the two. */
+  open(): void {
+    const hooks = {
+      onEvents: (events: FleetEvent[]) => this.take(events),
+      onMissed: () => this.reload(),
+      onLink: (link: Link) => this.set.link(link),
+    };
+    void follow(this.client, hooks, this.stop.signal);
+    this.reload();
+  }
+
+  close(): void {
+    this.stop.abort();
+    clearTimeout(this.telling);
+    this.drawers.clear();
+  }
+
+  states(): IterableIterator<VehicleState> {
+    return this.vehicles.values();
+  }
+
+  find(id: number): VehicleState | undefined {
+    return this.vehicles.get(id);
+  }
+
+  summary(): Summary {
+    const summary = { total: this.vehicles.size, online: 0, alarms: 0 };
+    for (const state of this.vehicles.values()) {
+      if (!state.online) continue;
+      summary.online += 1;
+      if (state.position?.alarms.length) summary.alarms += 1;
+    }
+    return summary;
+  }
+
+  /** Calls `draw` with the ids that changed, and once with all of them now. */
+  onChange(draw: (changed: ReadonlySet<number>) => void): () => void {
+    this.drawers.add(draw);
+    draw(new Set(this.vehicles.keys()));
+    return () => this.drawers.delete(draw);
+  }
+
+  /** Loads everything again soon; many wishes make one load. */
+  reload(): void {
+    this.reloadWanted = true;
+    if (!this.reloading) void this.reloadLoop();
+  }
+
+  private async reloadLoop(): Promise<void> {
+    this.reloading = true;
+    while (this.reloadWanted && !this.stop.signal.aborted) {
+      this.reloadWanted = false;
+      try {
+        await this.load();
+        this.set.problem(null);
+        this.set.ready(true);
+      } catch (error) {
+        const problem = error instanceof Problem ? error : new Problem(0, String(error), "");
+        if (this.stop.signal.aborted) break;
+        this.set.problem(problem);
+        this.reloadWanted = problem.transient;
+      }
+      await pause(RELOAD_EVERY_MS, this.stop.signal);
+    }
+    this.reloading = false;
+  }
+
+  private async load(): Promise<void> {
+    const [companies, vehicles] = await Promise.all([this.client.companies(), this.client.vehicles()]);
+    const present = new Set(vehicles.map(({ id }) => id));
+    for (const vehicle of vehicles) {
+      this.vehicles.set(vehicle.id, fromVehicle(vehicle, this.vehicles.get(vehicle.id)));
+      this.changed.add(vehicle.id);
+    }
+    for (const id of [...this.vehicles.keys()]) {
+      if (!present.has(id)) {
+        this.vehicles.delete(id);
+        this.changed.add(id);
+      }
+    }
+    this.set.companies(companies);
+    await this.client.latest((page) => {
+      for (const latest of page) {
+        const state = this.vehicles.get(latest.vehicle_id);
+        if (!state) continue;
+        withLatest(state, latest);
+        this.changed.add(latest.vehicle_id);
+      }
+      this.tellSoon();
+    });
+    this.tellSoon();
+  }
+
+  private take(events: FleetEvent[]): void {
+    for (const event of events) {
+      if (event.type === "alarm") this.set.alarmVersion();
+      const state = this.vehicles.get(event.vehicle_id);
+      if (!state) {
+        // A vehicle that was not there at the load: it has been added since.
+        if (this.ready()) this.reload();
+        continue;
+      }
+      if (event.type === "position") {
+        if (!state.online) setOnline(state, event.terminal, true);
+        if (withPosition(state, event)) this.changed.add(event.vehicle_id);
+      } else if (event.type === "presence") {
+        setOnline(state, event.terminal, event.presence === "online");
+        if (event.presence === "online") state.lastSeen = new Date().toISOString();
+        this.changed.add(event.vehicle_id);
+      }
+    }
+    if (this.changed.size) this.tellSoon();
+  }
+
+  private tellSoon(): void {
+    this.telling ??= setTimeout(() => {
+      this.telling = undefined;
+      const changed = new Set(this.changed);
+      this.changed.clear();
+      for (const draw of this.drawers) draw(changed);
+      this.set.version();
+    }, TELL_EVERY_MS);
+  }
+}
