@@ -1,0 +1,477 @@
+//! One terminal's connection: the whole relation of a socket to the protocol. One task drives one sans-I/O
+//! session; what it cannot decide it asks of admission, intake and the command side.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use chrono::{SubsecRound as _, Utc};
+use model::{Event as PlatformEvent, Presence, Sim, TerminalId};
+use protocol::jt808::server::{
+    Answer, CloseReason, Event, Output, RegisterResult, ReplyTo, Session, Settings as SessionSettings, Ticket,
+};
+use protocol::jt808::{Edition, Phone};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::{self, Authentication, Registration};
+use crate::alarm::Seen;
+use crate::gate::Gate;
+use crate::link::{Link, Order};
+use crate::listener::Newcomer;
+use crate::normalise;
+use crate::trouble::Trouble;
+use crate::writer::{Submission, Verdict};
+
+/// Room made in the input buffer before each read: some dozens of reports.
+const READ_BYTES: usize = 4 * 1024;
+/// How long a terminal may take to accept what is sent to it.
+const WRITE_WITHIN: Duration = Duration::from_secs(20);
+/// How often a connection may ask to be registered or authenticated before it must have succeeded once.
+const ATTEMPTS_MAX: u32 = 10;
+/// How long an authentication waits for the database to open the terminal's session, which brings its alarm
+/// bits. A slow database delays nobody longer.
+const SESSION_WITHIN: Duration = Duration::from_secs(1);
+/// How long a link stays after a refused registration where it is to be closed: enough for the terminal to
+/// hear the answer, and to be refused an authentication too if it tries.
+const REFUSED_FOR: Duration = Duration::from_secs(2);
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum End {
+    /// The session wants it.
+    Session(CloseReason),
+    /// Admission wants it.
+    Refused,
+    /// Too much, or too many attempts, before authentication.
+    Flood,
+    /// The terminal has a newer link.
+    Replaced,
+    /// It was told to: by an operator, or the gateway stops.
+    Closed,
+    /// The terminal takes no bytes.
+    Stalled,
+    /// The socket failed.
+    Io(std::io::Error),
+}
+
+/// A connection and the session on it.
+pub(crate) struct Conn {
+    gate: Arc<Gate>,
+    peer: SocketAddr,
+    local: SocketAddr,
+    session: Session,
+    /// Ends the task: the gateway stops, the terminal has a newer link, an operator wants it.
+    close: CancellationToken,
+    orders: mpsc::Receiver<Order>,
+    orders_in: mpsc::Sender<Order>,
+    /// Unbounded, but never longer than the messages whose outcome the session waits for, which are bounded:
+    /// a writer must never wait for a terminal.
+    verdicts: mpsc::UnboundedReceiver<Verdict>,
+    verdicts_in: mpsc::UnboundedSender<Verdict>,
+    /// Reports that wait for room in the queue. While there are any, the socket is not read.
+    waiting: VecDeque<Submission>,
+    room: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
+    answers: HashMap<u64, oneshot::Sender<Answer>>,
+    last_token: u64,
+    /// Counts against the address until the terminal is authenticated.
+    newcomer: Option<Newcomer>,
+    bytes_before: usize,
+    attempts: u32,
+    /// When a registration was refused on a link that is to be closed for it.
+    refused_at: Option<Instant>,
+    linked: Option<Linked>,
+}
+
+/// An authenticated terminal at this end of the connection.
+struct Linked {
+    terminal: TerminalId,
+    link: Arc<Link>,
+    /// Its alarm bits as last seen; None while the database could not say.
+    seen: Option<Seen>,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        peer: SocketAddr,
+        local: SocketAddr,
+        newcomer: Newcomer,
+        stop: &CancellationToken,
+    ) -> Self {
+        let settings = &gate.settings;
+        let (orders_in, orders) = mpsc::channel(settings.commands_per_terminal_max.max(1));
+        let (verdicts_in, verdicts) = mpsc::unbounded_channel();
+        let session = Session::new(
+            Instant::now(),
+            SessionSettings {
+                authentication_limit: Duration::from_secs(settings.authenticate_within_s),
+                idle_limit: Duration::from_secs(settings.idle_s),
+                command_timeout: Duration::from_millis(settings.command_timeout_ms),
+                command_resends: 0,
+                commands_max: settings.commands_per_terminal_max,
+                ..SessionSettings::default()
+            },
+        );
+        Self {
+            gate,
+            peer,
+            local,
+            session,
+            close: stop.child_token(),
+            orders,
+            orders_in,
+            verdicts,
+            verdicts_in,
+            waiting: VecDeque::new(),
+            room: None,
+            answers: HashMap::new(),
+            last_token: 0,
+            newcomer: Some(newcomer),
+            bytes_before: 0,
+            attempts: 0,
+            refused_at: None,
+            linked: None,
+        }
+    }
+
+    /// Serves the connection until it ends.
+    pub(crate) async fn run(mut self, mut socket: TcpStream) {
+        let end = match self.serve(&mut socket).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        // What was decided last (a refusal, say) still goes out; the terminal's end is its own affair.
+        let _ = tokio::time::timeout(WRITE_WITHIN, socket.shutdown()).await;
+        self.finish(&end);
+    }
+
+    async fn serve(&mut self, socket: &mut TcpStream) -> Result<std::convert::Infallible, End> {
+        let mut input = BytesMut::new();
+        loop {
+            self.drain(socket).await?;
+            self.submit();
+            input.reserve(READ_BYTES);
+            let reading = self.waiting.is_empty() && self.session.wants_input();
+            tokio::select! {
+                () = self.close.cancelled() => return Err(self.told_to_close()),
+                read = socket.read_buf(&mut input), if reading => {
+                    let count = read.map_err(End::Io)?;
+                    self.bound_newcomer(count)?;
+                    self.session.receive(Instant::now(), &mut input, count).map_err(End::Session)?;
+                }
+                Some(order) = self.orders.recv() => self.order(order),
+                Some(verdict) = self.verdicts.recv() => {
+                    self.session.stored(Instant::now(), verdict.ticket, verdict.outcome);
+                }
+                permit = wait_for_room(&mut self.room), if self.room.is_some() => {
+                    self.room = None;
+                    if let Some(submission) = self.waiting.pop_front() {
+                        self.gate.intake.submit(submission, permit);
+                    }
+                }
+                () = refused(self.refused_at) => return Err(End::Refused),
+                () = tokio::time::sleep_until(self.session.deadline().into()) => {
+                    self.session.tick(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Does everything that the session wants, and sends what it has to say in one piece.
+    async fn drain(&mut self, socket: &mut TcpStream) -> Result<(), End> {
+        let mut bytes = Vec::new();
+        let mut end = None;
+        while let Some(output) = self.session.poll() {
+            match output {
+                Output::Transmit(frame) => bytes.extend_from_slice(&frame),
+                Output::Event(event) => {
+                    if let Err(reason) = self.on_event(event).await {
+                        end = Some(reason);
+                    }
+                }
+                Output::Close(reason) => end = Some(End::Session(reason)),
+            }
+        }
+        if !bytes.is_empty() {
+            match tokio::time::timeout(WRITE_WITHIN, socket.write_all(&bytes)).await {
+                Ok(written) => written.map_err(End::Io)?,
+                Err(_) => return Err(End::Stalled),
+            }
+        }
+        end.map_or(Ok(()), Err)
+    }
+
+    async fn on_event(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Register { phone, edition, body, to } => self.register(phone, edition, body, to).await,
+            Event::Authenticate { phone, edition, code, to, .. } => {
+                self.authenticate(phone, edition, code, to).await
+            }
+            Event::Reports { ticket, bodies, .. } => {
+                self.report(ticket, bodies);
+                Ok(())
+            }
+            Event::Unregister => self.unregister().await,
+            Event::Answer { token, answer } => {
+                if let Some(waiting) = self.answers.remove(&token) {
+                    // Whoever asked may have gone.
+                    let _ = waiting.send(answer);
+                }
+                Ok(())
+            }
+            Event::TimeAsked { to } => {
+                let unix_s = u64::try_from(Utc::now().timestamp()).unwrap_or(0);
+                self.session.time(Instant::now(), to, unix_s);
+                Ok(())
+            }
+            Event::Trouble(trouble) => {
+                tracing::trace!(peer = %self.peer, ?trouble, "skipped");
+                self.gate.troubles.count(trouble.into());
+                Ok(())
+            }
+        }
+    }
+
+    async fn register(
+        &mut self,
+        phone: Phone,
+        edition: Edition,
+        body: Bytes,
+        to: ReplyTo,
+    ) -> Result<(), End> {
+        self.bound_attempts()?;
+        let sim = Sim::from_bcd(phone.as_bytes());
+        match admission::register(&self.gate, &sim, edition, &body, &self.peer.ip().to_string()).await {
+            Registration::Done { code } => {
+                self.session.registered(Instant::now(), to, RegisterResult::Done, Some(code.as_bytes()));
+                Ok(())
+            }
+            Registration::Refused { close } => {
+                self.gate.troubles.count(Trouble::RegistrationRefused);
+                self.session.registered(Instant::now(), to, RegisterResult::NoSuchTerminal, None);
+                if close && self.linked.is_none() {
+                    self.refused_at.get_or_insert_with(Instant::now);
+                }
+                Ok(())
+            }
+            Registration::Unanswered => {
+                self.gate.troubles.count(Trouble::AdmissionUnanswered);
+                Ok(())
+            }
+        }
+    }
+
+    async fn authenticate(
+        &mut self,
+        phone: Phone,
+        edition: Edition,
+        code: Bytes,
+        to: ReplyTo,
+    ) -> Result<(), End> {
+        self.bound_attempts()?;
+        let sim = Sim::from_bcd(phone.as_bytes());
+        match admission::authenticate(&self.gate, &sim, &code).await {
+            Authentication::Admitted { terminal, unchecked } => {
+                self.attempts = 0;
+                self.newcomer = None;
+                if self.linked.as_ref().is_none_or(|linked| linked.terminal != terminal) {
+                    self.open_link(terminal, sim, edition, unchecked).await;
+                }
+                self.session.authenticated(Instant::now(), to, true);
+                Ok(())
+            }
+            Authentication::Refused { close } => {
+                self.gate.troubles.count(Trouble::AuthenticationRefused);
+                self.session.authenticated(Instant::now(), to, false);
+                if close { Err(End::Refused) } else { Ok(()) }
+            }
+            Authentication::Unanswered => {
+                self.gate.troubles.count(Trouble::AdmissionUnanswered);
+                Ok(())
+            }
+        }
+    }
+
+    /// The terminal is who it says: its older link, if any, is told to close only now.
+    async fn open_link(&mut self, terminal: TerminalId, sim: Sim, edition: Edition, unchecked: Option<u32>) {
+        self.close_link();
+        let link = Arc::new(Link {
+            number: self.gate.links.next_number(),
+            sim: sim.clone(),
+            sim_bytes: if edition == Edition::V2019 { 10 } else { 6 },
+            local: self.local.ip(),
+            peer: self.peer.ip().to_canonical(),
+            unchecked,
+            session: watch::Sender::default(),
+            orders: self.orders_in.clone(),
+            attributes: watch::Sender::default(),
+            close: self.close.clone(),
+        });
+        let replaced = self.gate.links.put(terminal, Arc::clone(&link));
+        self.gate.presence.changed(terminal);
+        if replaced.is_none() {
+            let presence = Presence::Online;
+            self.gate.events.publish(PlatformEvent::Presence { terminal, presence });
+        }
+        tracing::info!(terminal.sim = %sim, terminal.id = %terminal, peer = %self.peer, "terminal {sim} authenticated");
+        let mut session = link.session.subscribe();
+        self.linked = Some(Linked { terminal, link, seen: None });
+        if !self.gate.database.is_away() {
+            let opened = session.wait_for(Option::is_some);
+            let _ = tokio::time::timeout(SESSION_WITHIN, opened).await;
+        }
+    }
+
+    /// The bits are taken from the session once, when the database has opened it.
+    fn load_alarms(linked: &mut Linked) {
+        if linked.seen.is_none() {
+            linked.seen = linked.link.session.borrow().map(Seen::from);
+        }
+    }
+
+    async fn unregister(&mut self) -> Result<(), End> {
+        let Some(linked) = &self.linked else {
+            return Ok(());
+        };
+        let sim = &linked.link.sim;
+        match admission::unregister(&self.gate, linked.terminal).await {
+            Ok(()) => tracing::info!(terminal.sim = %sim, "terminal {sim} unregistered"),
+            Err(error) => {
+                tracing::warn!(terminal.sim = %sim, %error, "the code of terminal {sim} could not be made void")
+            }
+        }
+        Err(End::Closed)
+    }
+
+    fn report(&mut self, ticket: Ticket, bodies: Vec<Bytes>) {
+        let Some(linked) = &mut self.linked else {
+            return;
+        };
+        Self::load_alarms(linked);
+        // The database's resolution, so that what is read back from the spool is the same to the digit.
+        let received_at = Utc::now().trunc_subsecs(6);
+        let mut reports = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            match normalise::report(linked.terminal, &body, received_at) {
+                Ok(report) => {
+                    if let Some(seen) = &mut linked.seen {
+                        for alarm in seen.started_by(&report.position) {
+                            self.gate.publish_alarm_started(alarm);
+                        }
+                    }
+                    reports.push(report);
+                }
+                Err(error) => {
+                    self.gate.troubles.count(Trouble::Location);
+                    tracing::debug!(terminal.sim = %linked.link.sim, %error, "location body of {} bytes skipped", body.len());
+                }
+            }
+        }
+        self.gate.counts.received.add(reports.len());
+        self.waiting.push_back(Submission {
+            terminal: linked.terminal,
+            reports,
+            ticket,
+            verdicts: self.verdicts_in.clone(),
+        });
+    }
+
+    /// Hands what waits to the writers, as far as the queue has room.
+    fn submit(&mut self) {
+        while self.room.is_none() {
+            let Some(submission) = self.waiting.front() else {
+                return;
+            };
+            match self.gate.intake.try_room(submission.reports.len()) {
+                Some(permit) => {
+                    if let Some(submission) = self.waiting.pop_front() {
+                        self.gate.intake.submit(submission, permit);
+                    }
+                }
+                None => self.room = Some(Box::pin(self.gate.intake.room(submission.reports.len()))),
+            }
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        self.last_token += 1;
+        self.answers.insert(self.last_token, order.answer);
+        self.session.command(Instant::now(), self.last_token, order.downlink);
+    }
+
+    fn bound_newcomer(&mut self, count: usize) -> Result<(), End> {
+        if self.newcomer.is_some() {
+            self.bytes_before += count;
+            if self.bytes_before > self.gate.settings.unauthenticated_bytes_max {
+                return Err(End::Flood);
+            }
+        }
+        Ok(())
+    }
+
+    fn bound_attempts(&mut self) -> Result<(), End> {
+        self.attempts += 1;
+        if self.attempts > ATTEMPTS_MAX { Err(End::Flood) } else { Ok(()) }
+    }
+
+    fn told_to_close(&self) -> End {
+        let is_replaced = self.linked.as_ref().is_some_and(|linked| {
+            self.gate.links.of(linked.terminal).is_some_and(|link| link.number != linked.link.number)
+        });
+        if is_replaced { End::Replaced } else { End::Closed }
+    }
+
+    fn finish(mut self, end: &End) {
+        let trouble = match end {
+            End::Session(CloseReason::NotAuthenticated) => Some(Trouble::AuthenticationLate),
+            End::Session(CloseReason::Idle) => Some(Trouble::Idle),
+            End::Session(CloseReason::Noise { .. }) => Some(Trouble::Garbage),
+            End::Flood => Some(Trouble::AuthenticationFlood),
+            End::Replaced => Some(Trouble::Replaced),
+            End::Stalled => Some(Trouble::WriteStalled),
+            End::Session(CloseReason::Ended) | End::Refused | End::Closed | End::Io(_) => None,
+        };
+        if let Some(trouble) = trouble {
+            self.gate.troubles.count(trouble);
+        }
+        if let Some((sim, terminal)) = self.close_link() {
+            tracing::info!(terminal.sim = %sim, terminal.id = %terminal, ?end, "terminal {sim} offline");
+        }
+    }
+
+    /// Forgets the link. A replaced link's end is no end of the terminal's: then it gives nothing.
+    fn close_link(&mut self) -> Option<(Sim, TerminalId)> {
+        let Linked { terminal, link, .. } = self.linked.take()?;
+        if !self.gate.links.remove(terminal, link.number) {
+            return None;
+        }
+        self.gate.presence.changed(terminal);
+        let presence = Presence::Offline;
+        self.gate.events.publish(PlatformEvent::Presence { terminal, presence });
+        Some((link.sim.clone(), terminal))
+    }
+}
+
+/// Waits until a refused link's time is over; for ever where it was not refused.
+async fn refused(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until((at + REFUSED_FOR).into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the queue has the room that was asked for.
+async fn wait_for_room(
+    room: &mut Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
+) -> OwnedSemaphorePermit {
+    match room {
+        Some(room) => room.await,
+        None => std::future::pending().await,
+    }
+}
