@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn resynchronises_after_a_bad_frame_that_shares_its_delimiter() {
         // A general answer with serial 5 to 0x0002, after noise and half a frame.
-        let good = "7e8001000501391234567800000005000200bd7e";
+        let good = "7e8001000501391234567800000005000200b37e";
         let mut input =
             BytesMut::from(&hex::decode(format!("2424 7e80 {good}").replace(' ', "")).unwrap()[..]);
         assert_eq!(next(Edition::V2013, &mut input), Some(None));
