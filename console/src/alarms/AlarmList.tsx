@@ -101,7 +101,7 @@ export function AlarmList(): JSX.Element {
 }
 
 function AlarmCard(props: { alarm: Alarm; onChange: () => void }): JSX.Element {
-  const { client, fleet, me, select } = useConsole();
+  const { client, me, select } = useConsole();
   const [writing, setWriting] = createSignal(false);
   const [busy, setBusy] = createSignal(false);
   const [message, setMessage] = createSignal("");
@@ -120,7 +120,6 @@ function AlarmCard(props: { alarm: Alarm; onChange: () => void }): JSX.Element {
       setBusy(false);
     }
   };
-  const plate = () => props.alarm.plate ?? fleet.find(props.alarm.vehicle_id)?.vehicle.plate ?? "–";
   const when = () => {
     const { start, end } = props.alarm;
     if (!end) return t("alarms.since", { time: time(start) });
@@ -132,18 +131,19 @@ function AlarmCard(props: { alarm: Alarm; onChange: () => void }): JSX.Element {
       <button
         type="button"
         class="alarm-main"
+        disabled={props.alarm.vehicle_id === null}
         onClick={() => select(props.alarm.vehicle_id)}
         title={t("alarms.show")}
       >
         <span class="alarm-kind">{alarmName(props.alarm.kind)}</span>
-        <span class="alarm-plate">{plate()}</span>
+        <span class="alarm-plate">{props.alarm.plate ?? "–"}</span>
         <span class="quiet">{when()}</span>
       </button>
       <Show when={props.alarm.handling}>
         {(handling) => (
           <p class="handled">
             <Icon name="check" size={14} />
-            {t("alarms.handled", { time: time(handling().handled_at) })}
+            {t("alarms.handled", { time: time(handling().handled_at), name: handling().handled_by_name ?? "–" })}
             <Show when={handling().note}>
               <q>{handling().note}</q>
             </Show>

@@ -71,8 +71,9 @@ export interface Position {
 
 export interface LatestPosition {
   terminal_id: number;
-  vehicle_id: number;
-  plate: string;
+  /** Null for a terminal in stock. */
+  vehicle_id: number | null;
+  plate: string | null;
   online: boolean;
   last_seen_at: string | null;
   position: Position | null;
@@ -81,14 +82,16 @@ export interface LatestPosition {
 export interface Handling {
   note: string;
   handled_at: string;
-  handled_by: number | string | null;
+  handled_by: number | null;
+  handled_by_name: string | null;
 }
 
 export interface Alarm {
   id: string;
   terminal: number;
-  vehicle_id: number;
-  plate?: string;
+  /** The vehicle that carries the terminal now. */
+  vehicle_id: number | null;
+  plate: string | null;
   kind: string;
   start: string;
   end: string | null;
@@ -96,19 +99,20 @@ export interface Alarm {
   latitude: number;
   longitude: number;
   speed_kmh: number;
-  handling?: Handling | null;
+  handling: Handling | null;
 }
 
 export interface PendingTerminal {
   sim: string;
-  plate?: string | null;
-  manufacturer?: string | null;
-  model?: string | null;
-  device_no?: string | null;
-  peer?: string | null;
+  plate: string;
+  manufacturer: string;
+  model: string;
+  terminal_no: string;
+  edition: number | null;
+  peer: string;
   first_seen_at: string;
   last_seen_at: string;
-  attempts?: number;
+  attempts: number;
 }
 
 export interface Approval {
@@ -133,10 +137,10 @@ export interface LiveStream {
 }
 
 export type FleetEvent =
-  | ({ type: "position"; vehicle_id: number } & Position)
-  | { type: "alarm"; vehicle_id: number; change: "started" | "ended" | "superseded"; alarm: Omit<Alarm, "vehicle_id"> }
-  | { type: "presence"; vehicle_id: number; terminal: number; presence: "online" | "offline" }
-  | { type: "stream"; vehicle_id: number; stream: string; change: "live" | "recovering" | "ended" };
+  | ({ type: "position"; vehicle_id: number | null } & Position)
+  | { type: "alarm"; vehicle_id: number | null; change: "started" | "ended" | "superseded" }
+  | { type: "presence"; vehicle_id: number | null; terminal: number; presence: "online" | "offline" }
+  | { type: "stream"; vehicle_id: number | null; stream: string; change: "live" | "recovering" | "ended" };
 
 /** What the server tells the console at `/console-settings.json`; absent, the map stays offline. */
 export interface ConsoleSettings {

@@ -152,10 +152,10 @@ export class Fleet {
     this.set.companies(companies);
     await this.client.latest((page) => {
       for (const latest of page) {
-        const state = this.vehicles.get(latest.vehicle_id);
+        const state = latest.vehicle_id === null ? undefined : this.vehicles.get(latest.vehicle_id);
         if (!state) continue;
         withLatest(state, latest);
-        this.changed.add(latest.vehicle_id);
+        this.changed.add(state.vehicle.id);
       }
       this.tellSoon();
     });
@@ -165,7 +165,10 @@ export class Fleet {
   private take(events: FleetEvent[]): void {
     for (const event of events) {
       if (event.type === "alarm") this.set.alarmVersion();
-      const state = this.vehicles.get(event.vehicle_id);
+      const id = event.vehicle_id;
+      // A terminal in stock: there is nothing to draw.
+      if (id === null) continue;
+      const state = this.vehicles.get(id);
       if (!state) {
         // A vehicle that was not there at the load: it has been added since.
         if (this.ready()) this.reload();
@@ -173,11 +176,11 @@ export class Fleet {
       }
       if (event.type === "position") {
         if (!state.online) setOnline(state, event.terminal, true);
-        if (withPosition(state, event)) this.changed.add(event.vehicle_id);
+        if (withPosition(state, event)) this.changed.add(id);
       } else if (event.type === "presence") {
         setOnline(state, event.terminal, event.presence === "online");
         if (event.presence === "online") state.lastSeen = new Date().toISOString();
-        this.changed.add(event.vehicle_id);
+        this.changed.add(id);
       }
     }
     if (this.changed.size) this.tellSoon();

@@ -162,7 +162,7 @@ export const en = {
   "alarms.note": "Note",
   "alarms.note.hint": "What was done about it",
   "alarms.save": "Mark as handled",
-  "alarms.handled": "Handled {time}",
+  "alarms.handled": "Handled by {name}, {time}",
   "alarms.show": "Show the vehicle",
 
   "pending.title": "Pending",

@@ -164,7 +164,7 @@ export const zh: Strings = {
   "alarms.note": "备注",
   "alarms.note.hint": "处理情况",
   "alarms.save": "标记为已处理",
-  "alarms.handled": "已于 {time} 处理",
+  "alarms.handled": "{name} 于 {time} 处理",
   "alarms.show": "查看车辆",
 
   "pending.title": "待审",
