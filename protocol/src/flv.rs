@@ -1,35 +1,205 @@
-//! FLV: tags for HTTP-FLV and WebSocket-FLV. H.265 goes by the legacy codec id 12 that FLV players read.
+//! FLV: tags for HTTP-FLV and WebSocket-FLV. H.265 goes by the legacy codec id 12 that FLV players read
+//! (FFmpeg before 6.1 reads none).
+//!
+//! Knows no viewers: one [`Muxer`] writes for one of them.
 
-use crate::media::{Sample, Tracks};
+use crate::aac::AudioSpecificConfig;
+use crate::media::{Sample, Track, Tracks, VideoTrack};
+use crate::nal::{VideoCodec, length_prefixed};
 
-/// Writes one viewer's FLV. Times start at 0 with the first sample.
-#[derive(Clone, Debug)]
-pub struct Muxer {}
+/// Longest tag body: its length has 24 bits.
+const MAX_TAG_BODY_BYTES: usize = 0xFF_FFFF;
+
+const TAG_AUDIO: u8 = 8;
+const TAG_VIDEO: u8 = 9;
+const TAG_SCRIPT: u8 = 18;
+
+/// SoundFormat 10 (AAC), and what must be said of AAC whatever its rate: 44 kHz, 16 bits, stereo.
+const SOUND_AAC: u8 = 0xAF;
+
+const PACKET_SEQUENCE_HEADER: u8 = 0;
+const PACKET_FRAMES: u8 = 1;
+
+const FRAME_KEY: u8 = 1;
+const FRAME_INTER: u8 = 2;
+
+/// Writes one viewer's FLV. Times start at 0 with the first sample and never fall within a track.
+#[derive(Clone, Debug, Default)]
+pub struct Muxer {
+    video: Option<VideoTrack>,
+    has_audio: bool,
+    /// Decoding time of the first sample.
+    base_90k: Option<u64>,
+    last_video_ms: u64,
+    last_audio_ms: u64,
+    body: Vec<u8>,
+}
 
 impl Muxer {
     /// A muxer that has written nothing.
     pub fn new() -> Self {
-        todo!()
+        Self::default()
     }
 
     /// Appends the file header, onMetaData and the sequence headers of `tracks`. Once, first.
-    pub fn begin(&mut self, _tracks: &Tracks, _out: &mut Vec<u8>) {
-        todo!()
+    pub fn begin(&mut self, tracks: &Tracks, out: &mut Vec<u8>) {
+        let flags = u8::from(tracks.audio.is_some()) << 2 | u8::from(tracks.video.is_some());
+        out.extend_from_slice(&[b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]);
+        self.change(tracks, out);
     }
 
     /// Appends new metadata and sequence headers after a codec change within the stream.
-    pub fn change(&mut self, _tracks: &Tracks, _out: &mut Vec<u8>) {
-        todo!()
+    pub fn change(&mut self, tracks: &Tracks, out: &mut Vec<u8>) {
+        let now_ms = self.last_video_ms.max(self.last_audio_ms);
+        self.body.clear();
+        metadata(tracks, &mut self.body);
+        tag(TAG_SCRIPT, now_ms, &self.body, out);
+        if let Some((track, record)) =
+            tracks.video.as_ref().and_then(|track| Some((track, track.parameter_sets.decoder_record()?)))
+        {
+            self.body.clear();
+            self.body.push(FRAME_KEY << 4 | codec_id(track.codec));
+            self.body.extend_from_slice(&[PACKET_SEQUENCE_HEADER, 0, 0, 0]);
+            self.body.extend_from_slice(&record);
+            tag(TAG_VIDEO, now_ms, &self.body, out);
+        }
+        if let Some(config) = &tracks.audio {
+            let [first, second] = config.encode();
+            tag(TAG_AUDIO, now_ms, &[SOUND_AAC, PACKET_SEQUENCE_HEADER, first, second], out);
+        }
+        self.video = tracks.video.clone();
+        self.has_audio = tracks.audio.is_some();
     }
 
-    /// Appends one sample as a tag.
-    pub fn sample(&mut self, _sample: &Sample<'_>, _out: &mut Vec<u8>) {
-        todo!()
+    /// Appends one sample as a tag. A sample of a track that [`Muxer::begin`] did not name, one without a
+    /// picture and one above 16 MiB is left out.
+    pub fn sample(&mut self, sample: &Sample<'_>, out: &mut Vec<u8>) {
+        self.body.clear();
+        let tag_type = match (sample.track, &self.video) {
+            (Track::Video, Some(track)) => {
+                let frame = if sample.key { FRAME_KEY } else { FRAME_INTER };
+                self.body.extend_from_slice(&[frame << 4 | codec_id(track.codec), PACKET_FRAMES]);
+                let composition_ms = sample.pts_90k.wrapping_sub(sample.dts_90k).cast_signed() / 90;
+                let [.., high, middle, low] = composition_ms.to_be_bytes();
+                self.body.extend_from_slice(&[high, middle, low]);
+                let header_bytes = self.body.len();
+                length_prefixed(track.sample_units(sample.data), &mut self.body);
+                if self.body.len() == header_bytes {
+                    return;
+                }
+                TAG_VIDEO
+            }
+            (Track::Audio, _) if self.has_audio => {
+                self.body.extend_from_slice(&[SOUND_AAC, PACKET_FRAMES]);
+                self.body.extend_from_slice(sample.data);
+                TAG_AUDIO
+            }
+            _ => return,
+        };
+        if self.body.len() > MAX_TAG_BODY_BYTES {
+            return;
+        }
+        let base_90k = *self.base_90k.get_or_insert(sample.dts_90k);
+        let last_ms = match sample.track {
+            Track::Video => &mut self.last_video_ms,
+            Track::Audio => &mut self.last_audio_ms,
+        };
+        *last_ms = (*last_ms).max(sample.dts_90k.saturating_sub(base_90k) / 90);
+        tag(tag_type, *last_ms, &self.body, out);
     }
 }
 
-impl Default for Muxer {
-    fn default() -> Self {
-        Self::new()
+/// Appends a tag and the PreviousTagSize behind it. The 32-bit time wraps after 49 days.
+fn tag(tag_type: u8, time_ms: u64, body: &[u8], out: &mut Vec<u8>) {
+    let [.., size_high, size_middle, size_low] = body.len().to_be_bytes();
+    let [.., extended, high, middle, low] = time_ms.to_be_bytes();
+    out.extend_from_slice(&[
+        tag_type,
+        size_high,
+        size_middle,
+        size_low,
+        high,
+        middle,
+        low,
+        extended,
+        0,
+        0,
+        0,
+    ]);
+    out.extend_from_slice(body);
+    // bodies have less than 2^24 bytes
+    out.extend_from_slice(&(body.len() as u32 + 11).to_be_bytes());
+}
+
+fn codec_id(codec: VideoCodec) -> u8 {
+    match codec {
+        VideoCodec::H264 => 7,
+        VideoCodec::H265 => 12,
+    }
+}
+
+/// The script tag onMetaData: an AMF0 string and an ECMA array.
+fn metadata(tracks: &Tracks, out: &mut Vec<u8>) {
+    let mut numbers = Vec::new();
+    if let Some(video) = &tracks.video {
+        numbers.push(("width", f64::from(video.width)));
+        numbers.push(("height", f64::from(video.height)));
+        numbers.push(("videocodecid", f64::from(codec_id(video.codec))));
+    }
+    if let Some(audio) = &tracks.audio {
+        numbers.push(("audiocodecid", 10.0));
+        numbers.push(("audiosamplerate", f64::from(audio.sample_rate_hz())));
+        numbers.push(("audiosamplesize", 16.0));
+    }
+    out.push(2);
+    key("onMetaData", out);
+    out.push(8);
+    out.extend_from_slice(&(numbers.len() as u32 + u32::from(tracks.audio.is_some())).to_be_bytes());
+    for (name, value) in numbers {
+        key(name, out);
+        out.push(0);
+        out.extend_from_slice(&value.to_be_bytes());
+    }
+    if let Some(stereo) = tracks.audio.as_ref().map(AudioSpecificConfig::channels) {
+        key("stereo", out);
+        out.extend_from_slice(&[1, u8::from(stereo > 1)]);
+    }
+    out.extend_from_slice(&[0, 0, 9]);
+}
+
+fn key(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(name.len() as u16).to_be_bytes());
+    out.extend_from_slice(name.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_start_at_zero_never_fall_and_use_the_extension() {
+        let mut muxer = Muxer::new();
+        let tracks = Tracks { video: None, audio: AudioSpecificConfig::lc(8_000, 1) };
+        let mut out = Vec::new();
+        muxer.begin(&tracks, &mut out);
+        assert_eq!(out[..13], *b"FLV\x01\x04\x00\x00\x00\x09\x00\x00\x00\x00");
+        let times = [9_000, 18_000, 17_000, 9_000 + 90 * 0x0123_4567];
+        let wanted = [0, 100, 100, 0x0123_4567_u32];
+        for (time, wanted) in times.into_iter().zip(wanted) {
+            out.clear();
+            muxer.sample(&Sample::audio(time, 0, &[1, 2]), &mut out);
+            assert_eq!(out[..4], [TAG_AUDIO, 0, 0, 4]);
+            let got = u32::from_be_bytes([out[7], out[4], out[5], out[6]]);
+            assert_eq!(got, wanted);
+            assert_eq!(out[11..], [SOUND_AAC, 1, 1, 2, 0, 0, 0, 15]);
+        }
+    }
+
+    #[test]
+    fn a_track_that_was_not_announced_is_left_out() {
+        let (mut muxer, mut out) = (Muxer::new(), Vec::new());
+        muxer.sample(&Sample::video(0, true, &[0, 0, 1, 0x65, 1]), &mut out);
+        muxer.sample(&Sample::audio(0, 0, &[1]), &mut out);
+        assert!(out.is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! container wants. Audio data is one raw AAC frame (no ADTS). All times are in 90 kHz units.
 
 use crate::aac::AudioSpecificConfig;
-use crate::nal::{ParameterSets, VideoCodec};
+use crate::nal::{H264Sps, H265Sps, ParameterSets, VideoCodec, nal_units};
 
 /// Ticks a second of every time in this module.
 pub const TICKS_PER_SECOND: u64 = 90_000;
@@ -72,19 +72,40 @@ pub struct VideoTrack {
 
 impl VideoTrack {
     /// The track that `parameter_sets` describe; `None` until they are complete and readable.
-    pub fn new(_parameter_sets: &ParameterSets) -> Option<Self> {
-        todo!()
+    pub fn new(parameter_sets: &ParameterSets) -> Option<Self> {
+        parameter_sets.decoder_record()?;
+        let unit = parameter_sets.sequence()?;
+        let codec = parameter_sets.codec();
+        let (width, height) = match codec {
+            VideoCodec::H264 => H264Sps::parse(unit).map(|sps| (sps.width, sps.height)),
+            VideoCodec::H265 => H265Sps::parse(unit).map(|sps| (sps.width, sps.height)),
+        }
+        .ok()?;
+        Some(Self { codec, width, height, parameter_sets: parameter_sets.clone() })
     }
 
-    /// Codec string of RFC 6381: `avc1.PPCCLL`, `hvc1.…`.
+    /// Codec string of RFC 6381: `avc1.PPCCLL`, `hvc1.…`; empty if the sequence set cannot be read.
     pub fn codec_string(&self) -> String {
-        todo!()
+        let unit = self.parameter_sets.sequence().map(|unit| &unit[..]).unwrap_or_default();
+        match self.codec {
+            VideoCodec::H264 => H264Sps::parse(unit).map(|sps| sps.codec_string()),
+            VideoCodec::H265 => H265Sps::parse(unit).map(|sps| sps.codec_string()),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The units of an Annex B access unit that belong into a container's sample.
+    pub(crate) fn sample_units<'a>(&self, access_unit: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let codec = self.codec;
+        nal_units(access_unit).filter(move |unit| codec.is_sample_unit(unit))
     }
 }
 
 impl Tracks {
     /// RFC 6381 codec strings of all tracks, separated by commas, as HLS `CODECS` wants them.
     pub fn codec_string(&self) -> String {
-        todo!()
+        let video = self.video.as_ref().map(VideoTrack::codec_string);
+        let audio = self.audio.as_ref().map(AudioSpecificConfig::codec_string);
+        video.into_iter().chain(audio).collect::<Vec<_>>().join(",")
     }
 }

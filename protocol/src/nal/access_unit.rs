@@ -1,6 +1,6 @@
 //! What an access unit is good for, by its first slice.
 
-use super::{VideoCodec, h264, h265, nal_units};
+use super::{SetKind, VideoCodec, h264, h265, nal_units};
 
 /// What an Annex B access unit is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,22 @@ impl VideoCodec {
                 h265::unit_type(unit),
                 None | Some(h265::VPS | h265::SPS | h265::PPS | h265::ACCESS_UNIT_DELIMITER | h265::FILLER)
             ),
+        }
+    }
+
+    /// Whether a unit is a parameter set of this kind.
+    pub(crate) fn is_set(self, unit: &[u8], kind: SetKind) -> bool {
+        match self {
+            Self::H264 => match kind {
+                SetKind::Video => false,
+                SetKind::Sequence => h264::unit_type(unit) == Some(h264::SPS),
+                SetKind::Picture => h264::unit_type(unit) == Some(h264::PPS),
+            },
+            Self::H265 => match kind {
+                SetKind::Video => h265::unit_type(unit) == Some(h265::VPS),
+                SetKind::Sequence => h265::unit_type(unit) == Some(h265::SPS),
+                SetKind::Picture => h265::unit_type(unit) == Some(h265::PPS),
+            },
         }
     }
 

@@ -6,10 +6,21 @@ use crate::jt808::BcdTime;
 use crate::jt1078::PayloadType;
 use crate::reader::Reader;
 
-body! {
-    /// 0x9003 →T: asks for the audio and video attributes; empty. The answer is [`AvAttributes`].
-    #[derive(Copy, Default)]
-    pub struct AttributesQuery = 0x9003 {}
+/// 0x9003 →T: asks for the audio and video attributes; empty. The answer is [`AvAttributes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttributesQuery;
+
+impl AttributesQuery {
+    /// The message's number.
+    pub const ID: u16 = 0x9003;
+
+    /// Reads the body: there is nothing in it, and what is there is ignored.
+    pub fn decode(_bytes: &[u8]) -> Result<Self, SignallingError> {
+        Ok(Self)
+    }
+
+    /// Appends nothing.
+    pub fn encode(&self, _out: &mut Vec<u8>) {}
 }
 
 code! {
