@@ -21,9 +21,13 @@ const SAMPLE_RATES_HZ: [u32; 13] =
 /// What a decoder must know of an AAC track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AudioSpecificConfig {
-    object_type: u8,
-    rate_index: u8,
-    channels: u8,
+    /// Audio object type; 2 is AAC-LC.
+    pub object_type: u8,
+    /// Sampling rate, Hz: one of the thirteen standard ones, from 7,350 to 96,000 (of another, the nearest
+    /// standard one is written).
+    pub sample_rate_hz: u32,
+    /// Channel configuration: 1 mono, 2 stereo, up to 7; 0 is said in the frames.
+    pub channels: u8,
 }
 
 /// Why bytes are no ADTS frame or AudioSpecificConfig.
@@ -58,12 +62,8 @@ pub struct AdtsFrame<'a> {
 impl AudioSpecificConfig {
     /// AAC-LC at one of the thirteen standard rates; `None` for another rate, no channel or more than seven.
     pub fn lc(sample_rate_hz: u32, channels: u8) -> Option<Self> {
-        let index = SAMPLE_RATES_HZ.iter().position(|rate| *rate == sample_rate_hz)?;
-        (1..=7).contains(&channels).then_some(Self {
-            object_type: OBJECT_TYPE_LC,
-            rate_index: index as u8,
-            channels,
-        })
+        let is_standard = SAMPLE_RATES_HZ.contains(&sample_rate_hz) && (1..=7).contains(&channels);
+        is_standard.then_some(Self { object_type: OBJECT_TYPE_LC, sample_rate_hz, channels })
     }
 
     /// Reads the first two bytes of a config; extensions behind them are ignored.
@@ -76,33 +76,23 @@ impl AudioSpecificConfig {
         if !(1..=30).contains(&object_type) {
             return Err(AacError::ObjectType(object_type));
         }
-        if usize::from(rate_index) >= SAMPLE_RATES_HZ.len() {
-            return Err(AacError::SampleRate(rate_index));
-        }
-        Ok(Self { object_type, rate_index, channels })
+        let sample_rate_hz =
+            *SAMPLE_RATES_HZ.get(usize::from(rate_index)).ok_or(AacError::SampleRate(rate_index))?;
+        Ok(Self { object_type, sample_rate_hz, channels })
+    }
+
+    fn rate_index(&self) -> u8 {
+        let distance = |rate: &u32| rate.abs_diff(self.sample_rate_hz);
+        let rates = SAMPLE_RATES_HZ.iter().zip(0_u8..);
+        rates.min_by_key(|(rate, _)| distance(rate)).map_or(0, |(_, index)| index)
     }
 
     /// The two bytes of the config.
     pub fn encode(&self) -> [u8; 2] {
-        let bits = u16::from(self.object_type) << 11
-            | u16::from(self.rate_index) << 7
+        let bits = u16::from(self.object_type & 0x1F) << 11
+            | u16::from(self.rate_index()) << 7
             | u16::from(self.channels & 0x0F) << 3;
         bits.to_be_bytes()
-    }
-
-    /// Sampling rate, Hz.
-    pub fn sample_rate_hz(&self) -> u32 {
-        SAMPLE_RATES_HZ.get(usize::from(self.rate_index)).copied().unwrap_or(SAMPLES_PER_FRAME)
-    }
-
-    /// Channel configuration: 1 mono, 2 stereo, up to 7; 0 is said in the frames.
-    pub fn channels(&self) -> u8 {
-        self.channels
-    }
-
-    /// Audio object type; 2 is AAC-LC.
-    pub fn object_type(&self) -> u8 {
-        self.object_type
     }
 
     /// Codec string of RFC 6381: `mp4a.40.2`.
@@ -112,7 +102,7 @@ impl AudioSpecificConfig {
 
     /// Length of one frame, 90 kHz units, rounded down.
     pub fn frame_duration_90k(&self) -> u32 {
-        SAMPLES_PER_FRAME * 90_000 / self.sample_rate_hz()
+        SAMPLES_PER_FRAME * 90_000 / self.sample_rate_hz.max(1)
     }
 
     /// The seven-byte ADTS header of a raw frame of `data_bytes`; `None` above 8,184, which ADTS cannot say.
@@ -127,7 +117,7 @@ impl AudioSpecificConfig {
         Some([
             0xFF,
             0xF1,
-            profile << 6 | self.rate_index << 2 | channels >> 2,
+            profile << 6 | self.rate_index() << 2 | channels >> 2,
             channels << 6 | top & 3,
             high,
             low,
@@ -188,7 +178,7 @@ mod tests {
         let config = AudioSpecificConfig::lc(8_000, 1).unwrap();
         assert_eq!(config.encode(), [0x15, 0x88]);
         assert_eq!(AudioSpecificConfig::decode(&[0x15, 0x88, 0x56, 0xE5]), Ok(config));
-        assert_eq!((config.sample_rate_hz(), config.frame_duration_90k()), (8_000, 11_520));
+        assert_eq!((config.sample_rate_hz, config.frame_duration_90k()), (8_000, 11_520));
         assert_eq!(AudioSpecificConfig::lc(8_001, 1), None);
         assert_eq!(AudioSpecificConfig::decode(&[0x17, 0x88]), Err(AacError::SampleRate(15)));
     }

@@ -3,7 +3,6 @@
 //!
 //! Knows no viewers: one [`Muxer`] writes for one of them.
 
-use crate::aac::AudioSpecificConfig;
 use crate::media::{Sample, Track, Tracks, VideoTrack};
 use crate::nal::{VideoCodec, length_prefixed};
 
@@ -148,7 +147,7 @@ fn metadata(tracks: &Tracks, out: &mut Vec<u8>) {
     }
     if let Some(audio) = &tracks.audio {
         numbers.push(("audiocodecid", 10.0));
-        numbers.push(("audiosamplerate", f64::from(audio.sample_rate_hz())));
+        numbers.push(("audiosamplerate", f64::from(audio.sample_rate_hz)));
         numbers.push(("audiosamplesize", 16.0));
     }
     out.push(2);
@@ -160,9 +159,9 @@ fn metadata(tracks: &Tracks, out: &mut Vec<u8>) {
         out.push(0);
         out.extend_from_slice(&value.to_be_bytes());
     }
-    if let Some(stereo) = tracks.audio.as_ref().map(AudioSpecificConfig::channels) {
+    if let Some(audio) = &tracks.audio {
         key("stereo", out);
-        out.extend_from_slice(&[1, u8::from(stereo > 1)]);
+        out.extend_from_slice(&[1, u8::from(audio.channels > 1)]);
     }
     out.extend_from_slice(&[0, 0, 9]);
 }
@@ -175,6 +174,7 @@ fn key(name: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aac::AudioSpecificConfig;
 
     #[test]
     fn times_start_at_zero_never_fall_and_use_the_extension() {

@@ -203,9 +203,9 @@ fn audio_track(config: &AudioSpecificConfig, out: &mut Vec<u8>) {
             nested(b"smhd", out, |out| words(&[0, 0], out));
             data_and_tables(out, |out| {
                 nested(b"mp4a", out, |out| {
-                    let channels = u32::from(config.channels());
+                    let channels = u32::from(config.channels);
                     // 16 bits; the rate has 16 bits before its point, 0 says: look into the config
-                    let rate = u16::try_from(config.sample_rate_hz()).unwrap_or(0);
+                    let rate = u16::try_from(config.sample_rate_hz).unwrap_or(0);
                     words(&[0, 1, 0, 0, channels << 16 | 16, 0, u32::from(rate) << 16], out);
                     nested(b"esds", out, |out| elementary_stream(config, out));
                 });
