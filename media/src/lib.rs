@@ -5,16 +5,26 @@
 //! cursor of its own and never slows the way in. Knows no database and no password: who may watch is asked
 //! of [`Viewers`], terminals are reached by [`cluster::Terminals`].
 
+mod answer;
+mod cmsv6;
+mod flv;
+mod hls;
 mod hub;
 mod ingest;
+mod picture;
+mod port;
 mod ring;
+mod routes;
+mod segmenter;
 mod server;
 mod settings;
+mod socket;
 mod sound;
 mod source;
 mod stats;
 mod stream;
 mod unit;
+mod view;
 mod viewers;
 
 pub use server::{Deps, MediaServer, StartError};

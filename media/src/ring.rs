@@ -47,7 +47,8 @@ struct State {
     bytes: usize,
     /// Numbers of the key frames in `units`.
     keys: VecDeque<u64>,
-    epoch: u64,
+    /// The newest epoch and generation.
+    age: (u64, u64),
     audio: Option<AudioSpecificConfig>,
     newest_dts_90k: u64,
     newest_at: Instant,
@@ -87,7 +88,7 @@ impl Ring {
             first: 0,
             bytes: 0,
             keys: VecDeque::new(),
-            epoch: 0,
+            age: (0, 0),
             audio: None,
             newest_dts_90k: 0,
             newest_at: Instant::now(),
@@ -96,13 +97,15 @@ impl Ring {
         Self { bounds, state: Mutex::new(state), head: watch::Sender::new(0) }
     }
 
-    /// Takes a unit in; false when the ring is closed or has seen a higher epoch.
+    /// Takes a unit in; false when the ring is closed or has seen a higher epoch or generation (an old source's
+    /// sound may come out of its encoder after the new one began).
     pub(crate) fn push(&self, unit: Unit) -> bool {
         let mut state = self.state.lock();
-        if state.closed || unit.epoch < state.epoch {
+        let age = (unit.epoch, unit.generation);
+        if state.closed || age < state.age {
             return false;
         }
-        state.epoch = unit.epoch;
+        state.age = age;
         state.newest_dts_90k = state.newest_dts_90k.max(unit.dts_90k);
         state.newest_at = Instant::now();
         state.bytes += unit.data.len();

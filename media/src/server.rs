@@ -2,11 +2,25 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cluster::{Events, Media, MediaError, Terminals};
 use model::StreamKey;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::hub::{Hub, HubHandle, LivePort};
+use crate::ingest::Ingest;
+use crate::picture::{PictureError, PictureThread};
+use crate::port::Port;
+use crate::routes::Routes;
+use crate::sound::SoundThreads;
+use crate::stats::{self, Counters};
+use crate::view::Views;
 use crate::{Settings, Stats, Viewers};
 
 /// What a media server needs of others.
@@ -41,39 +55,146 @@ pub enum StartError {
     Thread(#[source] std::io::Error),
 }
 
-/// A running media server.
-pub struct MediaServer {}
+/// How long a stopping server waits for its connections to close.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
+
+/// A running media server. Dropping it leaves its tasks running; [`shutdown`](Self::shutdown) ends them.
+pub struct MediaServer {
+    viewer_addr: SocketAddr,
+    live_addr: SocketAddr,
+    hub: HubHandle,
+    pictures: PictureThread,
+    counters: Arc<Counters>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
 
 impl MediaServer {
     /// Binds the listeners and starts.
-    pub async fn start(_settings: Settings, _deps: Deps) -> Result<Self, StartError> {
-        todo!()
+    ///
+    /// # Errors
+    /// When an address cannot be bound, a thread cannot be started or a setting is out of its range.
+    pub async fn start(settings: Settings, deps: Deps) -> Result<Self, StartError> {
+        settings.check()?;
+        let settings = Arc::new(settings);
+        let viewer = listen(settings.viewer.listen).await?;
+        let mut pool = Vec::new();
+        for place in 0..settings.live_ports {
+            let mut address = settings.live.listen;
+            if address.port() != 0 {
+                let port = address.port().checked_add(place);
+                address.set_port(port.ok_or(StartError::Setting("the live ports end above 65535"))?);
+            }
+            pool.push(listen(address).await?);
+        }
+        let viewer_addr = local(&viewer, settings.viewer.listen)?;
+        let mut live_ports = Vec::new();
+        let mut live_addr = settings.live.listen;
+        for (place, listener) in (0..).zip(&pool) {
+            let bound = local(listener, settings.live.listen)?;
+            if place == 0 {
+                live_addr = bound;
+            }
+            live_ports.push(match &settings.live.advertise {
+                Some(advertise) => LivePort {
+                    host: advertise.host.clone(),
+                    tcp_port: advertise
+                        .port
+                        .checked_add(place)
+                        .ok_or(StartError::Setting("the advertised live ports end above 65535"))?,
+                },
+                None => LivePort { host: None, tcp_port: bound.port() },
+            });
+        }
+
+        let counters = Arc::new(Counters::default());
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let sounds = Arc::new(SoundThreads::start(settings.audio_threads).map_err(StartError::Thread)?);
+        let pictures = PictureThread::start(settings.snapshots_max).map_err(StartError::Thread)?;
+        let (hub, handle) = Hub::new(Arc::clone(&settings), deps.terminals, deps.events, live_ports);
+        tasks.spawn(hub.run());
+        tasks.spawn(stats::summarise(Arc::clone(&counters), stop.clone()));
+
+        let ingest = Arc::new(Ingest {
+            settings: Arc::clone(&settings),
+            hub: handle.clone(),
+            sounds,
+            counters: Arc::clone(&counters),
+            connections: Arc::new(Semaphore::new(settings.live_connections_max)),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        });
+        for (place, listener) in pool.into_iter().enumerate() {
+            tasks.spawn(Arc::clone(&ingest).accept(place, listener));
+        }
+
+        let views =
+            Arc::new(Views::new(Arc::clone(&settings), Arc::clone(&deps.viewers), Arc::clone(&counters)));
+        tasks.spawn(Arc::clone(&views).watch(stop.clone()));
+        let routes = Routes {
+            settings: Arc::clone(&settings),
+            hub: handle.clone(),
+            viewers: deps.viewers,
+            views,
+            counters: Arc::clone(&counters),
+            tasks: tasks.clone(),
+            playlists: parking_lot::Mutex::default(),
+        };
+        let port = Arc::new(Port {
+            routes: Arc::new(routes),
+            tls: deps.tls.map(TlsAcceptor::from),
+            connections: Arc::new(Semaphore::new(settings.viewer_connections_max)),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        });
+        tasks.spawn(port.accept(viewer));
+        Ok(Self { viewer_addr, live_addr, hub: handle, pictures, counters, tasks, stop })
     }
 
     /// Where viewers reach it.
     pub fn viewer_addr(&self) -> SocketAddr {
-        todo!()
+        self.viewer_addr
     }
 
     /// Where terminals send live video: the first port of the pool.
     pub fn live_addr(&self) -> SocketAddr {
-        todo!()
+        self.live_addr
     }
 
     /// What it has counted since it started.
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.counters.snapshot()
     }
 
-    /// Ends every stream (0x9102 to its terminal), every view and every listener.
+    /// Ends every stream (0x9102 to its terminal), every view and every listener. Takes some seconds at most.
     pub async fn shutdown(&self) {
-        todo!()
+        self.hub.shutdown().await;
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_WAIT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("{} media tasks did not end in time", self.tasks.len());
+        }
     }
 }
 
 #[async_trait]
 impl Media for MediaServer {
-    async fn snapshot(&self, _stream: StreamKey) -> Result<Vec<u8>, MediaError> {
-        todo!()
+    async fn snapshot(&self, stream: StreamKey) -> Result<Vec<u8>, MediaError> {
+        let running = self.hub.running(stream).await.ok_or(MediaError::NotRunning(stream))?;
+        let unit = running.ring.key_frame().ok_or(MediaError::NoPicture(stream))?;
+        let jpeg = self.pictures.jpeg(unit).await.map_err(|error| match error {
+            PictureError::Busy => MediaError::Busy,
+            PictureError::NoPicture | PictureError::Ffmpeg(_) => MediaError::NoPicture(stream),
+        })?;
+        self.counters.snapshots.one();
+        Ok(jpeg)
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen { address, source })
 }

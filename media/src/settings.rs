@@ -1,9 +1,9 @@
 //! What an operator may set of a media server. Knows no file and no environment.
 
-use std::time::Duration;
-
 use cluster::Listener;
 use serde::Deserialize;
+
+use crate::StartError;
 
 /// Settings of a media server. The defaults serve; every bound is on something fed from outside.
 #[derive(Clone, Debug, Deserialize)]
@@ -116,7 +116,22 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(crate) fn seconds(value: u64) -> Duration {
-        Duration::from_secs(value)
+    /// Refuses what would not work.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let wrong = |what| Err(StartError::Setting(what));
+        if !(1..=64).contains(&self.live_ports) {
+            return wrong("live.ports must be 1 to 64");
+        }
+        // Sequence numbers of playlists rely on it.
+        if self.hls_segment_ms < 1_000 {
+            return wrong("hls_segment_ms must be at least 1000");
+        }
+        if self.hls_window_ms < 3 * self.hls_segment_ms {
+            return wrong("hls_window_ms must hold three segments");
+        }
+        if self.ring_bytes_max < 1 << 20 || self.ring_units_max < 64 {
+            return wrong("ring_bytes_max must be at least 1 MiB, ring_units_max at least 64");
+        }
+        Ok(())
     }
 }

@@ -43,6 +43,10 @@ pub(crate) fn is_decodable(payload_type: PayloadType) -> bool {
     matches!(payload_type, PayloadType::G711A | PayloadType::G711U | PayloadType::G726 | PayloadType::ADPCM)
 }
 
+/// The encoder's first frame lies this far before the first sample, 90 kHz. Pictures therefore begin as much
+/// later than their source, so that no time is below 0.
+pub(crate) const LEAD_90K: u64 = 11_520;
+
 /// Where a source's units go, and with which marks.
 #[derive(Clone, Debug)]
 pub(crate) struct Outlet {
@@ -185,7 +189,9 @@ impl Chain {
         match payload_type {
             PayloadType::G711A => samples.extend(data.iter().map(|byte| g711::decode_alaw(*byte))),
             PayloadType::G711U => samples.extend(data.iter().map(|byte| g711::decode_ulaw(*byte))),
-            PayloadType::ADPCM => adpcm::decode(data, &mut samples),
+            PayloadType::ADPCM => {
+                adpcm::decode(data, &mut samples);
+            }
             PayloadType::G726 => self.g726(data, &mut samples)?,
             _ => return Err(ffmpeg::Error::InvalidData),
         }
@@ -270,7 +276,8 @@ struct AacEncoder {
     /// Samples that do not fill a frame yet, and the time of the first, 90 kHz.
     pending: Vec<i16>,
     pending_at_90k: u64,
-    /// Times of the frames that will come out: the encoder holds one back and begins with one of its own.
+    /// Times of the frames that will come out, [`LEAD_90K`] later than their samples: the encoder holds one
+    /// back and begins with one of its own.
     times: VecDeque<u64>,
     samples_in: u64,
     frames_out: u64,
@@ -338,9 +345,9 @@ impl AacEncoder {
             *to = f32::from(*from) / 32_768.0;
         }
         if self.times.is_empty() && self.frames_out == 0 {
-            self.times.push_back(self.pending_at_90k.saturating_sub(ticks(FRAME_SAMPLES)));
+            self.times.push_back(self.pending_at_90k);
         }
-        self.times.push_back(self.pending_at_90k);
+        self.times.push_back(self.pending_at_90k + LEAD_90K);
         self.pending.drain(..FRAME_SAMPLES);
         self.pending_at_90k += ticks(FRAME_SAMPLES);
         self.encoder.send_frame(&input)?;
@@ -402,7 +409,7 @@ mod tests {
             let made = frames.len() * FRAME_SAMPLES;
             assert!(made.abs_diff(count) <= FRAME_SAMPLES / 2, "{made} of {count}");
             let times: Vec<_> = frames.iter().map(|(at, _)| *at).collect();
-            assert_eq!(times[..3], [90_000 - 11_520, 90_000, 90_000 + 11_520]);
+            assert_eq!(times[..3], [90_000, 90_000 + LEAD_90K, 90_000 + 2 * LEAD_90K]);
             assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 11_520));
         }
     }
@@ -414,8 +421,8 @@ mod tests {
         for at in [0, ticks(1500), 900_000, 900_000 + ticks(1500)] {
             encoder.push(at, &tone(1500), &mut |at, _| times.push(at)).expect("encodes");
         }
-        assert!(times.windows(2).all(|pair| pair[0] < pair[1] || pair[1] == 0), "{times:?}");
-        assert!(times.contains(&900_000), "{times:?}");
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+        assert!(times.contains(&(900_000 + LEAD_90K)), "{times:?}");
     }
 
     #[test]

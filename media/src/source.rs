@@ -52,7 +52,7 @@ impl Source {
             stream: claimed.stream,
             epoch,
             generation: Arc::new(AtomicU64::new(generation)),
-            base_90k: claimed.base_90k,
+            base_90k: claimed.base_90k + sound::LEAD_90K,
             counters: Arc::clone(&counters),
         };
         Self {
@@ -125,7 +125,9 @@ impl Source {
             payload_type if sound::is_decodable(payload_type) => {
                 if self.voice.is_none() {
                     self.outlet.stream.ring.announce_audio(sound::config());
-                    self.voice = self.sounds.open(self.outlet.clone());
+                    // The encoder's times hold the lead already.
+                    let base_90k = self.outlet.base_90k - sound::LEAD_90K;
+                    self.voice = self.sounds.open(Outlet { base_90k, ..self.outlet.clone() });
                 }
                 let taken = self
                     .voice

@@ -1,0 +1,173 @@
+//! The URL forms of CMSV6 clients: `/3/3` and `/hls/1_DEVICE_CHANNEL_STREAM.m3u8`.
+//!
+//! The only place of this crate that knows its words: jsession, devIdno, channels from 0, `result` codes.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use model::{Channel, Profile};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::Refusal;
+use crate::answer::{self, Answer};
+use crate::port::not_found;
+use crate::routes::{Query, Routes, hls_file, media_playlist};
+use crate::segmenter::Form;
+use crate::view::HlsView;
+
+/// What a media-side reply says (reference 1.3), and the status beside it, which players without an eye for
+/// bodies see.
+fn failure(status: StatusCode, result: u32) -> Answer {
+    let body = json!({ "result": result, "cmsserver": 1 });
+    answer::bytes(status, "application/json;charset=utf-8", body.to_string())
+}
+
+fn bad_parameter() -> Answer {
+    failure(StatusCode::BAD_REQUEST, 3)
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::Invalid | Refusal::Expired | Refusal::OtherStream => failure(StatusCode::FORBIDDEN, 5),
+        Refusal::Forbidden => failure(StatusCode::FORBIDDEN, 2),
+        Refusal::NotFound => failure(StatusCode::NOT_FOUND, 21),
+        Refusal::Unavailable => failure(StatusCode::SERVICE_UNAVAILABLE, 4),
+    }
+}
+
+/// Which channel a CMSV6 client means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    channel: Channel,
+    profile: Profile,
+}
+
+impl Place {
+    /// `channel` counts from 0; `stream` 0 main, 1 sub.
+    fn parse(channel: &str, stream: &str) -> Option<Self> {
+        let number = channel.parse::<u8>().ok()?.checked_add(1)?;
+        let profile = match stream {
+            "0" => Profile::Main,
+            "1" => Profile::Sub,
+            _ => return None,
+        };
+        Some(Self { channel: Channel::new(number).ok()?, profile })
+    }
+}
+
+/// The device and place in `1_DEVICE_CHANNEL_STREAM`. A device number may hold underlines itself.
+fn playlist_name(name: &str) -> Option<(String, Place)> {
+    let (rest, stream) = name.strip_prefix("1_")?.rsplit_once('_')?;
+    let (device, channel) = rest.rsplit_once('_')?;
+    let device = percent_encoding::percent_decode_str(device).decode_utf8().ok()?;
+    Some((device.into_owned(), Place::parse(channel, stream)?))
+}
+
+/// Answers what is none of v1's paths.
+pub(crate) async fn answer(
+    routes: Arc<Routes>,
+    path: &str,
+    request: Request<Incoming>,
+    end: CancellationToken,
+) -> Answer {
+    if path == "/3/3" {
+        return flv(routes, request, end).await;
+    }
+    let Some(file) = path.strip_prefix("/hls/") else { return not_found() };
+    match file.strip_suffix(".m3u8") {
+        Some(name) => playlist(&routes, name, &request).await,
+        None => {
+            let view = routes.hls_view(&Query::of(&request));
+            match view.filter(|view| view.playlist.form == Form::MpegTs) {
+                Some(view) if file.ends_with(".ts") => hls_file(&view, file),
+                Some(_) => not_found(),
+                None => failure(StatusCode::FORBIDDEN, 5),
+            }
+        }
+    }
+}
+
+async fn flv(routes: Arc<Routes>, request: Request<Incoming>, end: CancellationToken) -> Answer {
+    let opened = {
+        let query = Query::of(&request);
+        // 2 is listening alone, which has no stream of its own here.
+        if query.value("AVType").unwrap_or("1") != "1" {
+            return bad_parameter();
+        }
+        let place = Place::parse(query.value("Channel").unwrap_or("0"), query.value("Stream").unwrap_or("0"));
+        let (Some(device), Some(place)) = (query.value("DevIDNO"), place) else { return bad_parameter() };
+        let session = query.value("jsession").unwrap_or_default();
+        routes.viewers.open_session(session, device, place.channel, place.profile).await
+    };
+    match opened {
+        Ok((account, stream)) => {
+            let answer = routes.flv(account, stream, request, end).await;
+            in_its_words(answer)
+        }
+        Err(refusal) => {
+            routes.refused(refusal);
+            refused(refusal)
+        }
+    }
+}
+
+/// A v1 problem as a CMSV6 client reads it.
+fn in_its_words(answer: Answer) -> Answer {
+    match answer.status() {
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => failure(answer.status(), 22),
+        StatusCode::SERVICE_UNAVAILABLE => failure(answer.status(), 23),
+        StatusCode::CONFLICT => failure(answer.status(), 6),
+        status if status.is_client_error() => failure(status, 3),
+        _ => answer,
+    }
+}
+
+async fn playlist(routes: &Arc<Routes>, name: &str, request: &Request<Incoming>) -> Answer {
+    let query = Query::of(request);
+    let Some((device, place)) = playlist_name(name) else { return bad_parameter() };
+    let session = query.value("jsession").unwrap_or_default();
+    let opened = routes.viewers.open_session(session, &device, place.channel, place.profile).await;
+    let (account, stream) = match opened {
+        Ok(opened) => opened,
+        Err(refusal) => {
+            routes.refused(refusal);
+            return refused(refusal);
+        }
+    };
+    // The player polls this very URL: its session is what makes it one view.
+    let view = match routes.views.reopened(session, stream) {
+        Some(view) => view,
+        None => match routes.open_hls(account, stream, Form::MpegTs, Some(session.to_owned())).await {
+            Ok((view, _)) => view,
+            Err(answer) => return in_its_words(answer),
+        },
+    };
+    media_playlist(&view, &suffix(&view, &device)).await
+}
+
+/// Players rewrite lines that contain `.ts?`.
+fn suffix(view: &HlsView, device: &str) -> String {
+    let device = percent_encoding::utf8_percent_encode(device, percent_encoding::NON_ALPHANUMERIC);
+    format!("?session={}&DevIDNO={device}", view.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_playlist_is_named_by_device_channel_and_stream() {
+        let place = |channel, profile| Place { channel: Channel::new(channel).expect("not 0"), profile };
+        assert_eq!(
+            playlist_name("1_013800138999_0_1"),
+            Some(("013800138999".into(), place(1, Profile::Sub)))
+        );
+        assert_eq!(playlist_name("1_A_B_3_0"), Some(("A_B".into(), place(4, Profile::Main))));
+        assert_eq!(playlist_name("1_%E4%BA%AC_0_0"), Some(("京".into(), place(1, Profile::Main))));
+        for wrong in ["", "1_", "2_D_0_0", "1_D_0", "1_D_0_2", "1_D_x_0", "1_D_255_0", "1_%ff_0_0"] {
+            assert_eq!(playlist_name(wrong), None, "{wrong}");
+        }
+    }
+}

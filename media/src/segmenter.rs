@@ -1,0 +1,223 @@
+//! Units to HLS segments: where one ends and the next begins, and its bytes in either form.
+//!
+//! Pure: units in, segments out. Every picture of the source goes into exactly one segment; a segment begins
+//! with a key frame, except where a source sends none for half a minute.
+
+use std::mem;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::media::{Sample, Tracks};
+use protocol::{fmp4, mpegts};
+
+use crate::unit::Unit;
+
+/// What a segment is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    /// Fragmented MP4 with an init segment (v1).
+    Fmp4,
+    /// MPEG transport stream (CMSV6).
+    MpegTs,
+}
+
+/// A closed segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    /// Its bytes.
+    pub(crate) data: Bytes,
+    /// How long it lasts, 90 kHz.
+    pub(crate) duration_90k: u64,
+    /// Whether time or codec does not run on from the segment before.
+    pub(crate) discontinuity: bool,
+    /// The init segment that it needs, where that is not the one before.
+    pub(crate) init: Option<Bytes>,
+}
+
+/// A segment is closed at this length even without a key frame, 90 kHz.
+const SEGMENT_90K_MAX: u64 = 30 * 90_000;
+
+/// A segment is closed at this many bytes even without a key frame.
+const SEGMENT_BYTES_MAX: usize = 16 << 20;
+
+/// Sound comes later than the pictures of its time, because an encoder holds some back. A segment waits for
+/// its sound until pictures are this far ahead, 90 kHz.
+const SOUND_LAG_90K: u64 = 63_000;
+
+/// A picture's length where nothing tells it, 90 kHz.
+const PICTURE_90K: u64 = 3_600;
+
+/// See the module.
+pub(crate) struct Segmenter {
+    form: Form,
+    segment_90k: u64,
+    tracks: Tracks,
+    generation: u64,
+    mpegts: Option<mpegts::Muxer>,
+    fragment: u32,
+    init_due: bool,
+    discontinuity_due: bool,
+    open: Vec<Arc<Unit>>,
+    open_bytes: usize,
+    /// Where the open segment ends, once a key frame came to end it.
+    cut: Option<u64>,
+    /// Units at or behind the cut.
+    behind: Vec<Arc<Unit>>,
+}
+
+impl Segmenter {
+    /// `tracks`: what is known before the first unit; the picture's is taken from the first unit itself.
+    pub(crate) fn new(form: Form, segment_90k: u64, tracks: Tracks) -> Self {
+        Self {
+            form,
+            segment_90k,
+            tracks,
+            generation: 0,
+            mpegts: None,
+            fragment: 0,
+            init_due: true,
+            discontinuity_due: false,
+            open: Vec::new(),
+            open_bytes: 0,
+            cut: None,
+            behind: Vec::new(),
+        }
+    }
+
+    /// Takes a unit; appends the segments that it ends.
+    pub(crate) fn unit(&mut self, unit: Arc<Unit>, out: &mut Vec<Segment>) {
+        let mut tracks = self.tracks.clone();
+        let changed = unit.configure(&mut tracks);
+        let restarted = unit.generation != self.generation;
+        if changed || restarted {
+            self.finish(out);
+            // Before the first segment nothing can be discontinuous.
+            self.discontinuity_due |= self.fragment > 0;
+            self.init_due |= changed;
+            self.generation = unit.generation;
+            if changed {
+                self.tracks = tracks;
+                self.mpegts = None;
+            }
+        }
+        if self.start_90k().is_none() && !unit.is_video() {
+            // Sound alone opens no segment: it joins the picture that follows, or the one before has it.
+            return;
+        }
+        self.place(unit, out);
+    }
+
+    /// Closes the open segment: the source is gone, or what follows does not run on from it.
+    pub(crate) fn finish(&mut self, out: &mut Vec<Segment>) {
+        self.close(out);
+        if !self.open.is_empty() {
+            self.close(out);
+        }
+    }
+
+    /// Units were skipped before the next one.
+    pub(crate) fn skip(&mut self, out: &mut Vec<Segment>) {
+        self.finish(out);
+        self.discontinuity_due |= self.fragment > 0;
+    }
+
+    fn start_90k(&self) -> Option<u64> {
+        self.open.iter().find(|unit| unit.is_video()).map(|unit| unit.dts_90k)
+    }
+
+    fn place(&mut self, unit: Arc<Unit>, out: &mut Vec<Segment>) {
+        if self.cut.is_none()
+            && let Some(start) = self.start_90k()
+            && unit.is_video()
+        {
+            let length = unit.dts_90k.saturating_sub(start);
+            let long = length >= SEGMENT_90K_MAX || self.open_bytes >= SEGMENT_BYTES_MAX;
+            if (unit.key && length >= self.segment_90k) || long {
+                self.cut = Some(unit.dts_90k);
+            }
+        }
+        let Some(cut) = self.cut else {
+            self.open_bytes += unit.data.len();
+            self.open.push(unit);
+            return;
+        };
+        let sound_is_there = match self.tracks.audio {
+            None => true,
+            Some(_) if unit.is_video() => unit.dts_90k > cut + SOUND_LAG_90K,
+            Some(_) => unit.dts_90k >= cut,
+        };
+        if unit.dts_90k < cut {
+            self.open.push(unit);
+        } else {
+            self.behind.push(unit);
+        }
+        if sound_is_there {
+            self.close(out);
+        }
+    }
+
+    /// Closes the open segment and goes on with what lies behind the cut.
+    fn close(&mut self, out: &mut Vec<Segment>) {
+        let units = mem::take(&mut self.open);
+        let cut = self.cut.take();
+        self.open_bytes = 0;
+        if let Some(segment) = self.segment(&units, cut) {
+            out.push(segment);
+        }
+        for unit in mem::take(&mut self.behind) {
+            self.place(unit, out);
+        }
+    }
+
+    fn segment(&mut self, units: &[Arc<Unit>], cut: Option<u64>) -> Option<Segment> {
+        let pictures: Vec<u64> =
+            units.iter().filter(|unit| unit.is_video()).map(|unit| unit.dts_90k).collect();
+        let (first, last) = (*pictures.first()?, *pictures.last()?);
+        let usual = match pictures.len() {
+            1 => PICTURE_90K,
+            count => ((last - first) / (count as u64 - 1)).max(1),
+        };
+        let end = cut.unwrap_or(last + usual).max(last + 1);
+        let mut ends = pictures.iter().skip(1).copied().chain([end]);
+        let samples: Vec<Sample<'_>> = units
+            .iter()
+            .map(|unit| {
+                let mut sample = unit.sample();
+                if unit.is_video()
+                    && let Some(end) = ends.next()
+                {
+                    sample.duration_90k = u32::try_from(end.saturating_sub(unit.dts_90k)).unwrap_or(u32::MAX);
+                }
+                sample
+            })
+            .collect();
+        let mut init = None;
+        let mut data =
+            Vec::with_capacity(units.iter().map(|unit| unit.data.len()).sum::<usize>() * 9 / 8 + 4096);
+        self.fragment += 1;
+        match self.form {
+            Form::Fmp4 => {
+                if mem::take(&mut self.init_due) {
+                    let mut bytes = Vec::new();
+                    fmp4::init_segment(&self.tracks, &mut bytes);
+                    init = Some(bytes.into());
+                }
+                fmp4::media_segment(&self.tracks, self.fragment, &samples, &mut data);
+            }
+            Form::MpegTs => {
+                let tracks = &self.tracks;
+                let muxer = self.mpegts.get_or_insert_with(|| mpegts::Muxer::new(tracks.clone()));
+                muxer.begin_segment(&mut data);
+                for sample in &samples {
+                    muxer.sample(sample, &mut data);
+                }
+            }
+        }
+        Some(Segment {
+            data: data.into(),
+            duration_90k: end - first,
+            discontinuity: mem::take(&mut self.discontinuity_due),
+            init,
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! Running views: who watches what, checked again every few seconds, and the HLS views that live from
+//! request to request.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use model::{AccountId, StreamKey, TerminalId};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::hls::Playlist;
+use crate::hub::Attachment;
+use crate::stats::Counters;
+use crate::{Refusal, Settings, Viewers};
+
+/// Checks that run at once.
+const RECHECKS_AT_ONCE: usize = 16;
+
+/// See the module.
+pub(crate) struct Views {
+    settings: Arc<Settings>,
+    viewers: Arc<dyn Viewers>,
+    counters: Arc<Counters>,
+    serial: AtomicU64,
+    running: Mutex<HashMap<u64, Watching>>,
+    hls: Mutex<HashMap<HlsName, Arc<HlsView>>>,
+}
+
+struct Watching {
+    account: AccountId,
+    terminal: TerminalId,
+    stop: CancellationToken,
+}
+
+/// A running view; gone when dropped.
+pub(crate) struct View {
+    views: Arc<Views>,
+    id: u64,
+    /// Cancelled when the view must end.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.views.running.lock().remove(&self.id);
+    }
+}
+
+/// What names an HLS view in its URLs: an unguessable word.
+pub(crate) type HlsName = String;
+
+/// A view by HLS. Lasts while requests come.
+pub(crate) struct HlsView {
+    /// What its URLs carry.
+    pub(crate) name: HlsName,
+    /// Who watches, by which means: a CMSV6 player opens the same view again with every poll.
+    pub(crate) opener: Option<String>,
+    /// What it watches.
+    pub(crate) playlist: Arc<Playlist>,
+    /// The newest segment that it was told of.
+    pub(crate) told: AtomicU64,
+    view: View,
+    _attachment: Attachment,
+    used_at: Mutex<Instant>,
+}
+
+impl HlsView {
+    /// Whose stream.
+    pub(crate) fn stream(&self) -> StreamKey {
+        self.playlist.stream
+    }
+}
+
+/// Why no view was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Views {
+    pub(crate) fn new(settings: Arc<Settings>, viewers: Arc<dyn Viewers>, counters: Arc<Counters>) -> Self {
+        Self {
+            settings,
+            viewers,
+            counters,
+            serial: AtomicU64::new(0),
+            running: Mutex::default(),
+            hls: Mutex::default(),
+        }
+    }
+
+    /// Registers a view that ends when `stop` is cancelled, which a revoked right does.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        account: AccountId,
+        stream: StreamKey,
+        stop: CancellationToken,
+    ) -> Result<View, TooMany> {
+        let mut running = self.running.lock();
+        if running.len() >= self.settings.viewers_max {
+            return Err(TooMany);
+        }
+        let id = self.serial.fetch_add(1, Ordering::Relaxed);
+        running.insert(id, Watching { account, terminal: stream.terminal, stop: stop.clone() });
+        self.counters.views.one();
+        Ok(View { views: Arc::clone(self), id, stop })
+    }
+
+    /// Makes `view` one that lives from request to request.
+    pub(crate) fn keep(
+        &self,
+        view: View,
+        opener: Option<String>,
+        playlist: Arc<Playlist>,
+        attachment: Attachment,
+    ) -> Arc<HlsView> {
+        let name = format!("{:032x}", rand::random::<u128>());
+        let view = Arc::new(HlsView {
+            name: name.clone(),
+            opener,
+            playlist,
+            told: AtomicU64::new(0),
+            view,
+            _attachment: attachment,
+            used_at: Mutex::new(Instant::now()),
+        });
+        self.hls.lock().insert(name, Arc::clone(&view));
+        view
+    }
+
+    /// The HLS view `name`, if it still may run; using it keeps it.
+    pub(crate) fn hls(&self, name: &str) -> Option<Arc<HlsView>> {
+        let view = self.hls.lock().get(name).cloned().filter(|view| !view.view.stop.is_cancelled())?;
+        *view.used_at.lock() = Instant::now();
+        Some(view)
+    }
+
+    /// The HLS view of `stream` that `opener` opened before and whose playlist has not ended.
+    pub(crate) fn reopened(&self, opener: &str, stream: StreamKey) -> Option<Arc<HlsView>> {
+        let name = self
+            .hls
+            .lock()
+            .values()
+            .find(|view| view.opener.as_deref() == Some(opener) && view.stream() == stream)
+            .map(|view| view.name.clone())?;
+        self.hls(&name)
+    }
+
+    /// Keeps views in order until told to stop: rights are checked again, unused HLS views dropped.
+    pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(Duration::from_secs(self.settings.recheck_s.max(1)));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            self.recheck().await;
+            self.sweep();
+        }
+        self.hls.lock().clear();
+    }
+
+    async fn recheck(&self) {
+        let pairs: BTreeSet<_> = {
+            let running = self.running.lock();
+            running.values().map(|watching| (watching.account, watching.terminal)).collect()
+        };
+        let checks =
+            pairs.into_iter().map(|pair| async move { (pair, self.viewers.recheck(pair.0, pair.1).await) });
+        let revoked: Vec<_> = stream::iter(checks)
+            .buffer_unordered(RECHECKS_AT_ONCE)
+            .filter_map(|(pair, result)| async move {
+                // Not knowing is no reason to end a view.
+                result.err().filter(|refusal| *refusal != Refusal::Unavailable).map(|_| pair)
+            })
+            .collect()
+            .await;
+        for (account, terminal) in revoked {
+            info!("account {account} may no longer watch terminal {terminal}: its views end");
+            for watching in self.running.lock().values() {
+                if (watching.account, watching.terminal) == (account, terminal)
+                    && !watching.stop.is_cancelled()
+                {
+                    watching.stop.cancel();
+                    self.counters.views_revoked.one();
+                }
+            }
+        }
+    }
+
+    fn sweep(&self) {
+        let now = Instant::now();
+        let idle = Duration::from_secs(self.settings.hls_idle_s);
+        let gone: Vec<_> = {
+            let mut views = self.hls.lock();
+            let names: Vec<_> = views
+                .values()
+                .filter(|view| {
+                    view.view.stop.is_cancelled()
+                        || now.saturating_duration_since(*view.used_at.lock()) > idle
+                })
+                .map(|view| view.name.clone())
+                .collect();
+            names.iter().filter_map(|name| views.remove(name)).collect()
+        };
+        // Dropped outside the lock: a view's end takes other locks.
+        drop(gone);
+    }
+}
