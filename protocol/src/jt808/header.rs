@@ -20,6 +20,9 @@ const RESERVED: u16 = 1 << 15;
 /// What the 2019 header is longer by: the version byte and four more bytes of phone number.
 const FORM_DIFFERENCE_BYTES: usize = 5;
 
+/// Messages of lock devices whose serial number takes one byte.
+const SHORT_SERIAL_IDS: [u16; 2] = [0x5501, 0x5502];
+
 /// An edition of JT/T 808. 2013 is the technical specification for BeiDou-compatible terminals, the dialect
 /// that most devices speak; it shares its header with 2011 and differs in the bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +64,8 @@ pub struct Header {
     pub versioned: bool,
     /// Attribute bit 15 as sent, reserved (lock devices: "answer wanted").
     pub reserved: bool,
+    /// The serial number takes one byte, as lock devices have it in 0x5501 and 0x5502.
+    pub short_serial: bool,
 }
 
 impl Header {
@@ -71,14 +76,23 @@ impl Header {
             Edition::V2019 => (widened(phone), Some(1)),
             Edition::V2011 | Edition::V2013 => (narrowed(phone), None),
         };
-        let versioned = version.is_some();
-        Self { id, phone, version, serial, package: None, encryption: 0, versioned, reserved: false }
+        Self {
+            id,
+            phone,
+            version,
+            serial,
+            package: None,
+            encryption: 0,
+            versioned: version.is_some(),
+            reserved: false,
+            short_serial: false,
+        }
     }
 
     /// A header that answers this one in the form that its sender used: same phone bytes, version byte and
     /// bit 14.
     pub fn answer(&self, id: u16, serial: u16) -> Self {
-        Self { id, serial, package: None, encryption: 0, reserved: false, ..*self }
+        Self { id, serial, package: None, encryption: 0, reserved: false, short_serial: false, ..*self }
     }
 
     /// The edition as far as the header tells it: 2019, or else 2013. Bodies of 2011 show themselves by
@@ -94,7 +108,7 @@ impl Header {
     pub fn bytes_len(&self) -> usize {
         let form = if self.version.is_some() { FORM_DIFFERENCE_BYTES } else { 0 };
         let package = if self.package.is_some() { 4 } else { 0 };
-        HEADER_BYTES_MIN + form + package
+        HEADER_BYTES_MIN + form + package - usize::from(self.short_serial)
     }
 
     /// Reads the header off `message` (header and body, unescaped, without the check byte). Gives the header,
@@ -121,14 +135,16 @@ impl Header {
             true => (Some(reader.u8()?), Phone::Long(reader.array()?)),
             false => (None, Phone::Short(reader.array()?)),
         };
-        let serial = reader.u16()?;
+        let short_serial = SHORT_SERIAL_IDS.contains(&id) && !long;
+        let serial = if short_serial { reader.u8()?.into() } else { reader.u16()? };
         let package = match attributes & PACKAGED != 0 {
             true => Some(Package { total: reader.u16()?, index: reader.u16()? }),
             false => None,
         };
         let encryption = (attributes >> ENCRYPTION_SHIFT & 0b111) as u8;
         let (versioned, reserved) = (announced, attributes & RESERVED != 0);
-        let header = Self { id, phone, version, serial, package, encryption, versioned, reserved };
+        let header =
+            Self { id, phone, version, serial, package, encryption, versioned, reserved, short_serial };
         Ok((header, reader.rest(), declared))
     }
 
@@ -152,7 +168,10 @@ impl Header {
             None => narrowed(self.phone),
         };
         out.extend_from_slice(phone.as_bytes());
-        out.extend_from_slice(&self.serial.to_be_bytes());
+        match self.short_serial {
+            true => out.push(self.serial as u8),
+            false => out.extend_from_slice(&self.serial.to_be_bytes()),
+        }
         if let Some(Package { total, index }) = self.package {
             out.extend_from_slice(&total.to_be_bytes());
             out.extend_from_slice(&index.to_be_bytes());
@@ -230,8 +249,15 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_device_that_counts_in_one_byte() {
+        let header = round_trip(&bytes("5502800213912344323447aabb"));
+        assert_eq!((header.serial, header.short_serial, header.reserved), (0x47, true, true));
+        assert!(!header.answer(0x4401, 0x0102).short_serial);
+    }
+
+    #[test]
     fn encryption_and_the_reserved_bit_are_kept() {
-        let header = round_trip(&bytes("5501940101391234432300ffaa"));
+        let header = round_trip(&bytes("0a00940101391234432300ffaa"));
         assert_eq!((header.encryption, header.reserved), (0b101, true));
         let answer = header.answer(0x8001, 1);
         assert_eq!((answer.encryption, answer.reserved), (0, false));

@@ -7,6 +7,7 @@ mod authentication;
 mod batch;
 mod general_reply;
 mod location_answer;
+mod media;
 mod registration;
 mod retransmission;
 mod server_time;
@@ -15,6 +16,7 @@ pub use authentication::{Authentication, IMEI_BYTES, SOFTWARE_BYTES};
 pub use batch::{BatchItem, BatchItems, LocationBatch, encode_batch};
 pub use general_reply::{GeneralReply, ReplyResult};
 pub use location_answer::LocationAnswer;
+pub use media::{MediaData, MediaEvent, MediaList, MediaListItem};
 pub use registration::{RegisterAnswer, RegisterResult, Registration};
 pub use retransmission::Retransmission;
 pub use server_time::ServerTime;
@@ -45,6 +47,14 @@ pub enum Message<'a> {
     LocationAnswer(LocationAnswer<'a>),
     /// 0x0704.
     LocationBatch(LocationBatch<'a>),
+    /// 0x0500: the location after a vehicle was controlled.
+    VehicleControlAnswer(LocationAnswer<'a>),
+    /// 0x0800.
+    MediaEvent(MediaEvent),
+    /// 0x0801.
+    MediaData(MediaData<'a>),
+    /// 0x0802.
+    MediaList(MediaList<'a>),
     /// 0x8001.
     PlatformReply(GeneralReply<'a>),
     /// 0x8003.
@@ -79,6 +89,10 @@ impl<'a> Message<'a> {
             id::LOCATION_REPORT => Self::LocationReport(LocationReport::decode(body, edition)?),
             id::LOCATION_ANSWER => Self::LocationAnswer(LocationAnswer::decode(body, edition)?),
             id::LOCATION_BATCH => Self::LocationBatch(LocationBatch::decode(body, edition)?),
+            id::VEHICLE_CONTROL_ANSWER => Self::VehicleControlAnswer(LocationAnswer::decode(body, edition)?),
+            id::MEDIA_EVENT => Self::MediaEvent(MediaEvent::decode(body, edition)?),
+            id::MEDIA_DATA => Self::MediaData(MediaData::decode(body, edition)?),
+            id::MEDIA_LIST => Self::MediaList(MediaList::decode(body, edition)?),
             id::PLATFORM_REPLY => Self::PlatformReply(GeneralReply::decode(body, edition)?),
             id::PLATFORM_RETRANSMISSION => {
                 Self::PlatformRetransmission(Retransmission::decode(body, edition)?)
@@ -102,6 +116,10 @@ impl<'a> Message<'a> {
             Self::LocationReport(_) => id::LOCATION_REPORT,
             Self::LocationAnswer(_) => id::LOCATION_ANSWER,
             Self::LocationBatch(_) => id::LOCATION_BATCH,
+            Self::VehicleControlAnswer(_) => id::VEHICLE_CONTROL_ANSWER,
+            Self::MediaEvent(_) => id::MEDIA_EVENT,
+            Self::MediaData(_) => id::MEDIA_DATA,
+            Self::MediaList(_) => id::MEDIA_LIST,
             Self::PlatformReply(_) => id::PLATFORM_REPLY,
             Self::PlatformRetransmission(_) => id::PLATFORM_RETRANSMISSION,
             Self::ServerTime(_) => id::SERVER_TIME,
@@ -125,7 +143,12 @@ impl<'a> Message<'a> {
             Self::Registration(message) => message.encode(out, edition),
             Self::Authentication(message) => message.encode(out, edition),
             Self::LocationReport(message) => message.encode(out, edition),
-            Self::LocationAnswer(message) => message.encode(out, edition),
+            Self::LocationAnswer(message) | Self::VehicleControlAnswer(message) => {
+                message.encode(out, edition)
+            }
+            Self::MediaEvent(message) => message.encode(out, edition),
+            Self::MediaData(message) => message.encode(out, edition),
+            Self::MediaList(message) => message.encode(out, edition),
             Self::LocationBatch(message) => message.encode(out, edition),
             Self::ServerTime(message) => message.encode(out, edition),
             Self::RegisterAnswer(message) => message.encode(out, edition),
