@@ -2,7 +2,7 @@
 // pictures with the block code through the ffmpeg program.
 //
 //   node e2e/mock.mjs [--port 8099] [--vehicles 24]   serves dist/ until interrupted
-//   node e2e/mock.mjs --show                          runs e2e/show.mjs against itself
+//   node e2e/mock.mjs --run                           runs the browser tests against itself
 
 import { spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
@@ -25,7 +25,7 @@ const option = (name, fallback) => {
   const place = process.argv.indexOf(`--${name}`);
   return place < 0 ? fallback : Number(process.argv[place + 1]);
 };
-const show = process.argv.includes("--show");
+const run = process.argv.includes("--run");
 const count = option("vehicles", 24);
 
 // The invented fleet: companies, vehicles that drive closed curves around a city, alarms, knocking terminals.
@@ -41,7 +41,7 @@ const start = Date.now();
 const vehicles = Array.from({ length: count }, (_, n) => ({
   id: n + 1,
   company_id: 2 + (n % 4),
-  plate: `${"京沪粤浙"[n % 4]}${"ABCD"[n % 4]}${String(10001 + n * 137).slice(-5)}`,
+  plate: `${["BUS", "COACH", "TRUCK", "COLD"][n % 4]} ${101 + n}`,
   plate_colour: "yellow",
   created_at: new Date(start).toISOString(),
   terminals: [
@@ -88,7 +88,7 @@ let pending = ["13800001111", "13800002222"].map((sim) => ({
 function position(n, ms) {
   const vehicle = vehicles[n];
   const wave = (at) => {
-    const turn = at / (90_000 + n * 4_000) + n * 1.7;
+    const turn = at / (260_000 + n * 9_000) + n * 1.7;
     const radius = 0.02 + (n % 7) * 0.006;
     const [lng, lat] = [116.4 + (n % 5) * 0.008, 39.91 + (n % 3) * 0.009];
     return [
@@ -327,13 +327,18 @@ function picture(channel, frame) {
   return pixels;
 }
 
-server.listen(show ? 0 : option("port", 8099), "127.0.0.1", () => {
+server.listen(run ? 0 : option("port", 8099), "127.0.0.1", async () => {
   origin = `http://127.0.0.1:${server.address().port}`;
   console.log(`mock at ${origin}, account admin, password ${PASSWORD}`);
-  if (!show) return;
-  const child = spawn(process.execPath, [fileURLToPath(new URL("show.mjs", import.meta.url))], {
-    stdio: "inherit",
-    env: { ...process.env, MOTORCADE_URL: origin, MOTORCADE_PASSWORD: PASSWORD },
-  });
-  child.on("exit", (code) => process.exit(code ?? 1));
+  if (!run) return;
+  for (const test of ["show.mjs", "tour.mjs"]) {
+    const code = await new Promise((resolve) => {
+      spawn(process.execPath, [fileURLToPath(new URL(test, import.meta.url))], {
+        stdio: "inherit",
+        env: { ...process.env, MOTORCADE_URL: origin, MOTORCADE_PASSWORD: PASSWORD },
+      }).on("exit", resolve);
+    });
+    if (code !== 0) process.exit(code ?? 1);
+  }
+  process.exit(0);
 });

@@ -127,6 +127,8 @@ export const zh: Strings = {
   "live.ended": "视频已结束。",
   "live.sound.on": "打开声音",
   "live.sound.off": "关闭声音",
+  "live.larger": "放大",
+  "live.smaller": "缩小",
   "live.fullscreen": "全屏",
   "live.channel": "通道 {n}",
   "live.video": "通道 {n} 实时视频",

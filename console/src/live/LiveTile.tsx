@@ -29,6 +29,9 @@ interface Props {
   online: boolean;
   /** Start or stop, asked of all tiles at once. */
   all: { run: boolean } | null;
+  /** Takes the width of the wall. */
+  large: boolean;
+  onLarge: () => void;
 }
 
 export function LiveTile(props: Props): JSX.Element {
@@ -112,7 +115,7 @@ export function LiveTile(props: Props): JSX.Element {
   const title = () => props.name || t("live.channel", { n: props.channel });
 
   return (
-    <div class="tile" ref={tile} data-testid={`tile-${props.channel}`} data-stage={stage().name}>
+    <div class="tile" classList={{ large: props.large }} ref={tile} data-testid={`tile-${props.channel}`} data-stage={stage().name}>
       <video
         ref={video}
         muted={muted()}
@@ -176,6 +179,16 @@ export function LiveTile(props: Props): JSX.Element {
             onClick={() => setMuted(!muted())}
           >
             <Icon name={muted() ? "mute" : "sound"} size={16} />
+          </button>
+          <button
+            type="button"
+            class="tile-button"
+            title={props.large ? t("live.smaller") : t("live.larger")}
+            aria-label={props.large ? t("live.smaller") : t("live.larger")}
+            aria-pressed={props.large}
+            onClick={() => props.onLarge()}
+          >
+            <Icon name={props.large ? "minus" : "plus"} size={16} />
           </button>
           <button
             type="button"

@@ -12,6 +12,8 @@ import { LiveTile } from "./LiveTile";
 /** The sub stream by default: a wall of main streams is more than many a mobile uplink carries. */
 const [profile, setProfile] = createSignal<Profile>("sub");
 
+const key = (channel: { terminal: number; number: number }) => `${channel.terminal}-${channel.number}`;
+
 export function LiveWall(props: { state: { current: VehicleState } }): JSX.Element {
   const { me } = useConsole();
   const [all, setAll] = createSignal<{ run: boolean } | null>(null);
@@ -24,6 +26,7 @@ export function LiveWall(props: { state: { current: VehicleState } }): JSX.Eleme
     [],
     { equals: (a, b) => JSON.stringify(a) === JSON.stringify(b) },
   );
+  const [large, setLarge] = createSignal("");
   const online = createMemo(() => props.state.current.online);
 
   return (
@@ -49,7 +52,7 @@ export function LiveWall(props: { state: { current: VehicleState } }): JSX.Eleme
         <Show when={!online()}>
           <p class="warn">{t("live.offline")}</p>
         </Show>
-        <div class="wall">
+        <div class="wall" classList={{ one: channels().length === 1 }}>
           <For each={channels()}>
             {(channel) => (
               <LiveTile
@@ -60,6 +63,8 @@ export function LiveWall(props: { state: { current: VehicleState } }): JSX.Eleme
                 profile={profile()}
                 online={online()}
                 all={all()}
+                large={large() === key(channel)}
+                onLarge={() => setLarge((now) => (now === key(channel) ? "" : key(channel)))}
               />
             )}
           </For>

@@ -24,7 +24,7 @@ export async function loadWorld(): Promise<World> {
 
 const STEPS_DEG = [30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002];
 /** About this many lines cross the view. */
-const LINES = 9;
+const LINES = 5;
 const LINES_MAX = 60;
 
 /** Lines of round degrees over the view, with what to write on them. */

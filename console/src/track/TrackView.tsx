@@ -196,7 +196,7 @@ export function TrackView(props: { vehicle: number }): JSX.Element {
                 type="range"
                 min={current().start_ms}
                 max={Math.max(current().end_ms, current().start_ms + 1)}
-                step="1000"
+                step="1"
                 value={moment()}
                 aria-label={t("track.time")}
                 aria-valuetext={time(moment())}
