@@ -43,7 +43,12 @@ pub fn backup(what: &Backup) -> Result<()> {
         running.leave().await?;
         let manifest = copied?;
         copy_secrets(&data, &to)?;
-        println!("{} bytes of database (schema {}) in {}", manifest.dump_bytes, manifest.schema_version, to.display());
+        println!(
+            "{} bytes of database (schema {}) in {}",
+            manifest.dump_bytes,
+            manifest.schema_version,
+            to.display()
+        );
         Ok(())
     })
 }
@@ -61,7 +66,9 @@ pub fn restore(what: &Restore) -> Result<()> {
         ensure!(from.join(secrets::FILE).is_file(), "{} holds no {}", from.display(), secrets::FILE);
         let manifest = match &config.database.url {
             Some(url) => db::restore_into(url, &from).await.context("fill the database")?,
-            None => PrivateServer::restore(&from, PrivateSettings::new(&data)).await.context("fill the database")?,
+            None => PrivateServer::restore(&from, PrivateSettings::new(&data))
+                .await
+                .context("fill the database")?,
         };
         fs::create_dir_all(&data)?;
         copy_secrets(&from, &data)?;

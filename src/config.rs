@@ -215,9 +215,8 @@ impl Config {
     /// From `file`, where given, and the environment, which wins.
     pub fn read(file: Option<&Path>) -> Result<Self> {
         let text = match file {
-            Some(path) => {
-                std::fs::read_to_string(path).with_context(|| format!("read configuration {}", path.display()))?
-            }
+            Some(path) => std::fs::read_to_string(path)
+                .with_context(|| format!("read configuration {}", path.display()))?,
             None => String::new(),
         };
         let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
@@ -281,7 +280,10 @@ mod tests {
 
     #[test]
     fn listeners_not_built_yet_are_accepted_and_unused() {
-        let set = env(&[("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"), ("MOTORCADE__METRICS__LISTEN", "127.0.0.1:0")]);
+        let set = env(&[
+            ("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"),
+            ("MOTORCADE__METRICS__LISTEN", "127.0.0.1:0"),
+        ]);
         Config::parse("", set).expect("parses");
     }
 

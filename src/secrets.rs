@@ -42,7 +42,10 @@ impl Secrets {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secrets = Self {
                     access: Keys::generate(),
-                    terminals: vec![TerminalSecret { id: 1, secret: hex::encode(rand::random::<[u8; 32]>()) }],
+                    terminals: vec![TerminalSecret {
+                        id: 1,
+                        secret: hex::encode(rand::random::<[u8; 32]>()),
+                    }],
                 };
                 secrets.write(&path).with_context(|| format!("write {}", path.display()))?;
                 Ok(secrets)
@@ -56,7 +59,8 @@ impl Secrets {
         let mut keys = Vec::new();
         for terminal in &self.terminals {
             let mut secret = [0u8; 32];
-            hex::decode_to_slice(&terminal.secret, &mut secret).context("a terminal secret is 64 hex digits")?;
+            hex::decode_to_slice(&terminal.secret, &mut secret)
+                .context("a terminal secret is 64 hex digits")?;
             keys.push(AuthKey { id: terminal.id, secret });
         }
         ensure!(!keys.is_empty(), "{FILE} holds no terminal secret");

@@ -114,7 +114,11 @@ impl Node {
                 viewers: Arc::new(Rights(access.clone())),
                 tls: tls.clone(),
             };
-            Some(Arc::new(Box::pin(media::MediaServer::start(settings, deps)).await.context("start the media server")?))
+            Some(Arc::new(
+                Box::pin(media::MediaServer::start(settings, deps))
+                    .await
+                    .context("start the media server")?,
+            ))
         } else {
             None
         };
@@ -154,7 +158,11 @@ impl Node {
         };
 
         let maintenance = tokio::spawn(maintain(db.clone()));
-        let demo = if demo { Some(Demo::start(&db, data, gateway.addr()).await.context("start the demo")?) } else { None };
+        let demo = if demo {
+            Some(Demo::start(&db, data, gateway.addr()).await.context("start the demo")?)
+        } else {
+            None
+        };
         Ok(Self {
             demo,
             api,
@@ -222,7 +230,8 @@ async fn database(config: &Config, data: &Path) -> Result<(Option<PrivateServer>
     for name in db::migrate(&conninfo).await.context("bring the database's tables up to date")? {
         info!("migration {name} applied");
     }
-    let settings = DbSettings { retention_days: Some(config.database.retention_days), ..DbSettings::default() };
+    let settings =
+        DbSettings { retention_days: Some(config.database.retention_days), ..DbSettings::default() };
     let db = Db::connect(&conninfo, settings).await.context("connect to the database")?;
     Ok((private, db))
 }

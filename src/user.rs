@@ -114,7 +114,10 @@ fn password(stdin: bool) -> Result<(String, bool)> {
         return Ok((generated_password(), true));
     }
     let mut text = String::new();
-    std::io::stdin().take(4_096).read_to_string(&mut text).context("read the password from standard input")?;
+    std::io::stdin()
+        .take(4_096)
+        .read_to_string(&mut text)
+        .context("read the password from standard input")?;
     let text = text.trim_end_matches(['\r', '\n']);
     ensure!(!text.is_empty(), "standard input holds no password");
     Ok((text.to_owned(), false))

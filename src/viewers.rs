@@ -28,8 +28,12 @@ impl Viewers for Rights {
         profile: Profile,
     ) -> Result<(AccountId, StreamKey), Refusal> {
         let principal = self.0.principal_of_session(session).await.map_err(refusal)?;
-        let terminal =
-            self.0.terminal_by_device_no(&principal, device).await.map_err(refusal)?.ok_or(Refusal::NotFound)?;
+        let terminal = self
+            .0
+            .terminal_by_device_no(&principal, device)
+            .await
+            .map_err(refusal)?
+            .ok_or(Refusal::NotFound)?;
         self.recheck(principal.account, terminal).await?;
         Ok((principal.account, StreamKey::live(terminal, channel, profile)))
     }

@@ -34,7 +34,9 @@ pub fn run(what: &Idle) -> Result<()> {
         .context("start serve")?;
     let measured = (|| {
         let mut line = String::new();
-        BufReader::new(serve.stdout.take().context("its output")?).read_line(&mut line).context("its ready line")?;
+        BufReader::new(serve.stdout.take().context("its output")?)
+            .read_line(&mut line)
+            .context("its ready line")?;
         ensure!(line.contains("\"ready\":true"), "serve did not become ready: {line}");
         std::thread::sleep(Duration::from_secs(what.rest_s));
         let own = resident_kib(serve.id())?;
@@ -45,7 +47,11 @@ pub fn run(what: &Idle) -> Result<()> {
     let _ = Command::new("kill").arg(serve.id().to_string()).status();
     let _ = serve.wait();
     let (own, postgres) = measured?;
-    figure("resident memory of an idle serve", format!("{:.1}", own as f64 / 1024.0), "MiB (aim: 143, i.e. 150 MB)");
+    figure(
+        "resident memory of an idle serve",
+        format!("{:.1}", own as f64 / 1024.0),
+        "MiB (aim: 143, i.e. 150 MB)",
+    );
     figure("its PostgreSQL (proportional share)", format!("{:.1}", postgres as f64 / 1024.0), "MiB");
     Ok(())
 }
@@ -84,7 +90,9 @@ fn postmaster(dir: &Path) -> Option<u32> {
 fn family(pid: u32) -> Vec<u32> {
     let mut parents = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         if let Some(parent) = field(&format!("/proc/{child}/status"), "PPid:") {
             parents.push((child, parent as u32));
         }

@@ -46,7 +46,8 @@ fn figure(name: &str, value: impl Display, unit: &str) {
 
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown processor");
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown processor");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{} cores of{}", cores, model.trim_start().trim_start_matches(':'))
 }

@@ -303,5 +303,9 @@ fn plain_report(begin: DateTime<Utc>, writer: usize, number: usize) -> Report {
         signal: None,
         satellites: None,
     };
-    Report { position, body: body.into(), hash: (number as i64).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64) }
+    Report {
+        position,
+        body: body.into(),
+        hash: (number as i64).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64),
+    }
 }
