@@ -11,7 +11,8 @@ use bytes::{Bytes, BytesMut};
 use chrono::{SubsecRound as _, Utc};
 use model::{Event as PlatformEvent, Presence, Sim, TerminalId};
 use protocol::jt808::server::{
-    Answer, CloseReason, Event, Output, RegisterResult, ReplyTo, Session, Settings as SessionSettings, Ticket,
+    Answer, CloseReason, Event, Outcome, Output, RegisterResult, ReplyTo, Session,
+    Settings as SessionSettings, Ticket,
 };
 use protocol::jt808::{Edition, Phone};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -42,21 +43,22 @@ const SESSION_WITHIN: Duration = Duration::from_secs(1);
 const REFUSED_FOR: Duration = Duration::from_secs(2);
 
 /// Why a connection ended.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum End {
-    /// The session wants it.
+    #[error(transparent)]
     Session(CloseReason),
-    /// Admission wants it.
+    #[error("not admitted")]
     Refused,
-    /// Too much, or too many attempts, before authentication.
+    #[error("too many bytes or attempts before authentication")]
     Flood,
-    /// The terminal has a newer link.
+    #[error("the terminal has a newer link")]
     Replaced,
-    /// It was told to: by an operator, or the gateway stops.
+    /// By an operator, by 0x0003, or because the gateway stops.
+    #[error("told to close")]
     Closed,
-    /// The terminal takes no bytes.
+    #[error("the terminal takes no bytes")]
     Stalled,
-    /// The socket failed.
+    #[error("the socket failed: {0}")]
     Io(std::io::Error),
 }
 
@@ -289,7 +291,8 @@ impl Conn {
             Authentication::Refused { close } => {
                 self.gate.troubles.count(Trouble::AuthenticationRefused);
                 self.session.authenticated(Instant::now(), to, false);
-                if close { Err(End::Refused) } else { Ok(()) }
+                // Refused on a link that was somebody's: it is nobody's now.
+                if close || self.linked.is_some() { Err(End::Refused) } else { Ok(()) }
             }
             Authentication::Unanswered => {
                 self.gate.troubles.count(Trouble::AdmissionUnanswered);
@@ -369,7 +372,8 @@ impl Conn {
                 }
                 Err(error) => {
                     self.gate.troubles.count(Trouble::Location);
-                    tracing::debug!(terminal.sim = %linked.link.sim, %error, "location body of {} bytes skipped", body.len());
+                    tracing::debug!(terminal.sim = %linked.link.sim, %error, "location body not taken");
+                    return self.session.stored(Instant::now(), ticket, Outcome::Failed);
                 }
             }
         }
@@ -441,7 +445,7 @@ impl Conn {
             self.gate.troubles.count(trouble);
         }
         if let Some((sim, terminal)) = self.close_link() {
-            tracing::info!(terminal.sim = %sim, terminal.id = %terminal, ?end, "terminal {sim} offline");
+            tracing::info!(terminal.sim = %sim, terminal.id = %terminal, "terminal {sim} offline: {end}");
         }
     }
 

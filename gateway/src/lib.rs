@@ -145,3 +145,6 @@ impl Gateway {
         self.rest.wait().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,11 +94,6 @@ impl Links {
     pub(crate) fn len(&self) -> usize {
         self.by_terminal.read().len()
     }
-
-    /// The terminals that are linked now, with their links' numbers.
-    pub(crate) fn all(&self) -> Vec<(TerminalId, Arc<Link>)> {
-        self.by_terminal.read().iter().map(|(terminal, link)| (*terminal, Arc::clone(link))).collect()
-    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ const GMT_PLUS_8: TimeDelta = TimeDelta::hours(8);
 const YEAR_MIN: u16 = 2010;
 /// How far a terminal's clock may be ahead.
 const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
-/// Most bytes of a body. An item of 0x0704 cannot be longer; a split 0x0200 could.
-pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of a body: more than a session puts together from packages.
+pub(crate) const BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// Why a body is no report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

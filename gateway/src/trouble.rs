@@ -67,7 +67,7 @@ kinds! {
     ResendUnknown "resend_unknown",
     /// A batch of positions whose count disagrees with its items, or whose last item is cut off.
     BatchCount "batch_count",
-    /// A location body that is no location; kept aside, acknowledged.
+    /// A location body larger than any that is kept; left unanswered.
     Location "location",
     /// A connection closed on arrival: there are too many.
     ConnectionsFull "connections_full",

@@ -1,0 +1,41 @@
+//! What needs a disk that fails under a whole gateway.
+
+use std::sync::Arc;
+
+use crate as gateway;
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use gateway::disk::faulty::FaultyDisk;
+use gateway::{Admission, Gateway, Trouble};
+use support::{Device, World, location, wait_for, wait_for_trouble};
+
+/// DESIGN rule 6.1: an fsync error ends acknowledging.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_fsync_error_ends_acknowledging() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal("13900000012").await.id;
+    let disk = Arc::new(FaultyDisk::default());
+    let gateway = Gateway::start_on(Arc::clone(&disk) as _, world.settings.clone(), world.deps())
+        .await
+        .expect("starts");
+    let mut device = Device::online(gateway.addr(), "13900000012").await;
+    let at = |minute| chrono::Utc::now() - chrono::TimeDelta::minutes(60 - minute);
+    world.switch.off();
+    device.report(&location(at(1), 0, 1)).await;
+    disk.fail_sync();
+    device.send(0x0200, &location(at(2), 0, 2)).await;
+    wait_for_trouble(&gateway, Trouble::SpoolFailed, 1).await;
+    disk.heal();
+    device.send(0x0200, &location(at(3), 0, 3)).await;
+    wait_for_trouble(&gateway, Trouble::SpoolFailed, 2).await;
+    device.assert_quiet().await;
+    assert!(gateway.stats().spool_failed);
+
+    world.switch.on();
+    wait_for("the database to be back", async || (!gateway.stats().database_away).then_some(())).await;
+    device.report(&location(at(4), 0, 4)).await;
+    wait_for("what was acknowledged", async || (world.track(terminal).await.len() >= 2).then_some(())).await;
+    gateway.shutdown().await;
+}
