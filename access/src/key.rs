@@ -84,6 +84,19 @@ impl Keys {
     pub fn generate() -> Self {
         Self { jwt: Secret::generate(), tickets: vec![NumberedSecret { id: 1, secret: Secret::generate() }] }
     }
+
+    pub(crate) fn signing(&self) -> &NumberedSecret {
+        &self.tickets[0]
+    }
+
+    pub(crate) fn tickets(&self) -> &[NumberedSecret] {
+        &self.tickets
+    }
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NumberedSecret>, D::Error> {
+    let secrets = Vec::deserialize(deserializer)?;
+    if secrets.is_empty() { Err(D::Error::custom("at least one ticket key is needed")) } else { Ok(secrets) }
 }
 
 #[cfg(test)]
