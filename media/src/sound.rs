@@ -95,6 +95,8 @@ pub(crate) struct SoundThreads {
 impl SoundThreads {
     /// Starts `count` threads (at least one); they end when this and every [`Voice`] is dropped.
     pub(crate) fn start(count: usize) -> std::io::Result<Self> {
+        // FFmpeg writes to standard error by itself; what matters comes back as an error.
+        ffmpeg::util::log::set_level(ffmpeg::util::log::Level::Quiet);
         let queues = (0..count.max(1))
             .map(|number| {
                 let (queue, jobs) = sync_channel(QUEUE_PACKETS);
@@ -421,6 +423,7 @@ mod tests {
         for at in [0, ticks(1500), 900_000, 900_000 + ticks(1500)] {
             encoder.push(at, &tone(1500), &mut |at, _| times.push(at)).expect("encodes");
         }
+        encoder.finish(&mut |at, _| times.push(at)).expect("finishes");
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
         assert!(times.contains(&(900_000 + LEAD_90K)), "{times:?}");
     }
