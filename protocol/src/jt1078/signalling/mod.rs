@@ -16,8 +16,8 @@ pub use attributes::{AttributesQuery, AvAttributes, PassengerCount, SampleBits, 
 pub use field::{ShortText, SignallingError, TextTooLong};
 pub use live::{CloseScope, LiveCommand, LiveControl, LiveKind, LiveStatus, StartLive, StreamProfile};
 pub use parameter::{
-    AlarmStorage, AvChannel, AvChannels, AvSettings, ChannelSettings, FatigueSettings, OnOff, VideoSettings,
-    WakeSettings, channel_settings, encode_channel_settings,
+    AlarmStorage, AvChannel, AvChannels, AvSettings, ChannelSettings, FatigueSettings, OnOff, Parameter,
+    SetParameters, VideoSettings, WakeSettings, channel_settings, encode_channel_settings,
 };
 pub use ptz::{PtzDirection, PtzRotate, PtzSwitch};
 pub use recording::{

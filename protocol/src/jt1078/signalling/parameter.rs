@@ -4,6 +4,49 @@ use super::SignallingError;
 use super::field::{Field, record_field};
 use crate::reader::Reader;
 
+/// 0x8103 →T: sets parameters, by number; those of this module and all others of JT/T 808.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetParameters<'a> {
+    /// The parameters, in the order sent; at most 255.
+    pub parameters: Vec<Parameter<'a>>,
+}
+
+/// One parameter, its value not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter<'a> {
+    /// Its number.
+    pub id: u32,
+    /// Its value, at most 255 bytes.
+    pub value: &'a [u8],
+}
+
+impl<'a> SetParameters<'a> {
+    /// The message's number.
+    pub const ID: u16 = 0x8103;
+
+    /// Reads the body; bytes behind the last parameter are ignored.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, SignallingError> {
+        let mut reader = Reader::new(bytes);
+        let parameters = (0..reader.u8()?).map(|_| {
+            let (id, length) = (reader.u32()?, reader.u8()?);
+            Ok(Parameter { id, value: reader.bytes(usize::from(length))? })
+        });
+        Ok(Self { parameters: parameters.collect::<Result<_, SignallingError>>()? })
+    }
+
+    /// Appends the body: at most 255 parameters, of each at most 255 bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let count = u8::try_from(self.parameters.len()).unwrap_or(u8::MAX);
+        out.push(count);
+        for Parameter { id, value } in self.parameters.iter().take(usize::from(count)) {
+            let length = u8::try_from(value.len()).unwrap_or(u8::MAX);
+            out.extend_from_slice(&id.to_be_bytes());
+            out.push(length);
+            out.extend_from_slice(value.get(..usize::from(length)).unwrap_or(value));
+        }
+    }
+}
+
 /// Encoder settings of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoSettings {
