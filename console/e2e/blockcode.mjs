@@ -1,42 +1,34 @@
-// The block code in the simulator's pictures: squares at the top left, black or white, that say channel and
-// frame number. The layout is the simulator's (sim/src/blockcode.rs).
+// The block code in the simulator's pictures, a row of squares at the top left, black or white, that say channel
+// and frame number: the twin of sim/src/blockcode.rs, which says how it is laid out.
 
-/** Side of a square, pixels of the coded picture. */
+/** Width of the pictures that carry the code, and the side of a square in them; scaled pictures read as well. */
+export const WIDTH = 640;
 export const SQUARE = 16;
-const FRAME_BITS = 24;
-const CHANNEL_BITS = 8;
-/** White, black, then channel, frame, check, all most significant bit first. */
-export const SQUARES = 2 + CHANNEL_BITS + FRAME_BITS + 8;
-/** Squares in a row. */
-export const COLUMNS = 14;
-export const ROWS = Math.ceil(SQUARES / COLUMNS);
+export const SQUARES = 32;
+const CHECK = 0xa5;
 
+/** The code as 32 bits, most significant first. */
 export function encode(channel, frame) {
-  const check = (channel ^ frame ^ (frame >> 8) ^ (frame >> 16)) & 0xff;
-  return [1, 0, ...bits(channel, CHANNEL_BITS), ...bits(frame, FRAME_BITS), ...bits(check, 8)];
+  const bytes = [channel, frame >> 8, frame & 0xff, channel ^ (frame >> 8) ^ (frame & 0xff) ^ CHECK];
+  return bytes.flatMap((byte) => Array.from({ length: 8 }, (_, n) => (byte >> (7 - n)) & 1));
 }
 
 /** Reads the code from the grey values of a picture `width` wide; null where there is none that is whole. */
 export function decode(grey, width) {
-  const read = [];
+  const scaled = (px) => Math.floor((px * width) / WIDTH);
+  const bits = [];
   for (let n = 0; n < SQUARES; n++) {
-    const x = ((n % COLUMNS) + 0.5) * SQUARE;
-    const y = (Math.floor(n / COLUMNS) + 0.5) * SQUARE;
-    const luma = grey[y * width + x];
-    // A square between black and white is no square of ours.
-    if (luma === undefined || (luma > 96 && luma < 160)) return null;
-    read.push(luma >= 128 ? 1 : 0);
+    // The middle of the square: its rims are blurred by the codec.
+    const [left, top] = [scaled(n * SQUARE + 5), scaled(5)];
+    const [right, bottom] = [Math.max(left + 1, scaled(n * SQUARE + 11)), Math.max(top + 1, scaled(11))];
+    let sum = 0;
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) sum += grey[y * width + x] ?? NaN;
+    }
+    if (Number.isNaN(sum)) return null;
+    bits.push(sum > 128 * (right - left) * (bottom - top) ? 1 : 0);
   }
-  if (read[0] !== 1 || read[1] !== 0) return null;
-  const channel = number(read.slice(2, 2 + CHANNEL_BITS));
-  const frame = number(read.slice(2 + CHANNEL_BITS, 2 + CHANNEL_BITS + FRAME_BITS));
-  return encode(channel, frame).every((bit, n) => bit === read[n]) ? { channel, frame } : null;
-}
-
-function bits(value, count) {
-  return Array.from({ length: count }, (_, n) => (value >> (count - 1 - n)) & 1);
-}
-
-function number(list) {
-  return list.reduce((value, bit) => value * 2 + bit, 0);
+  const byte = (place) => bits.slice(place * 8, place * 8 + 8).reduce((value, bit) => value * 2 + bit, 0);
+  const [channel, frame] = [byte(0), byte(1) * 256 + byte(2)];
+  return encode(channel, frame).every((bit, n) => bit === bits[n]) ? { channel, frame } : null;
 }

@@ -12,14 +12,15 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { COLUMNS, SQUARE, encode } from "./blockcode.mjs";
+import { SQUARE, WIDTH, encode } from "./blockcode.mjs";
 
 const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
 const PASSWORD = "mock-password";
 const ACCESS_S = 60;
-const WIDTH = 640;
 const HEIGHT = 360;
 const FPS = 15;
+/** Frame numbers start again, as in the simulator's clips. */
+const CLIP_FRAMES = 300;
 
 const option = (name, fallback) => {
   const place = process.argv.indexOf(`--${name}`);
@@ -227,9 +228,13 @@ async function api(request, url, body, reply) {
   }
   if (route === "GET /events") {
     reply.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+    // A large fleet reports every ten seconds, a tenth of it each second.
+    const share = vehicles.length > 1_000 ? 10 : 1;
+    let round = 0;
     const timer = setInterval(() => {
+      round += 1;
       vehicles.forEach((vehicle, n) => {
-        if (!vehicle.terminals[0].online) return;
+        if (n % share !== round % share || !vehicle.terminals[0].online) return;
         const event = { type: "position", ...position(n, Date.now()), vehicle_id: vehicle.id };
         reply.write(`event: position\ndata: ${JSON.stringify(event)}\n\n`);
       });
@@ -308,7 +313,7 @@ function stream(url, write) {
   ffmpeg.stdout.on("data", write);
   ffmpeg.stdin.on("error", () => undefined);
   let frame = 0;
-  const timer = setInterval(() => ffmpeg.stdin.write(picture(channel, frame++)), 1000 / FPS);
+  const timer = setInterval(() => ffmpeg.stdin.write(picture(channel, frame++ % CLIP_FRAMES)), 1000 / FPS);
   return () => {
     clearInterval(timer);
     ffmpeg.kill("SIGKILL");
@@ -321,8 +326,7 @@ function picture(channel, frame) {
     for (let x = 0; x < WIDTH; x++) pixels[y * WIDTH + x] = 60 + ((x + y * channel + frame * 3) % 128);
   }
   encode(channel, frame).forEach((bit, n) => {
-    const [left, top] = [(n % COLUMNS) * SQUARE, Math.floor(n / COLUMNS) * SQUARE];
-    for (let y = top; y < top + SQUARE; y++) pixels.fill(bit ? 235 : 16, y * WIDTH + left, y * WIDTH + left + SQUARE);
+    for (let y = 0; y < SQUARE; y++) pixels.fill(bit ? 235 : 16, y * WIDTH + n * SQUARE, y * WIDTH + (n + 1) * SQUARE);
   });
   return pixels;
 }

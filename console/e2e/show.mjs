@@ -13,6 +13,10 @@ import { decode } from "./blockcode.mjs";
 
 const VEHICLES = 20;
 const CHANNEL = 2;
+/** So many different codes are read, each later than the one before. */
+const CODES = 6;
+/** A clip lasts at least twice as many frames: a step back over more than this is its new beginning. */
+const CLIP_EDGE = 100;
 const WAIT_MS = 60_000;
 const POLL_MS = 200;
 
@@ -125,8 +129,12 @@ async function run() {
     const codes = [];
     await until(async () => {
       const code = await readCode(page, CHANNEL);
-      if (code && code.frame !== codes.at(-1)?.frame) codes.push(code);
-      return codes.length >= 5;
+      const last = codes.at(-1);
+      if (!code || code.frame === last?.frame) return false;
+      // The clip has ended and begun again: what rises is counted from here.
+      if (last && code.frame < CLIP_EDGE && last.frame > code.frame + CLIP_EDGE) codes.length = 0;
+      codes.push(code);
+      return codes.length >= CODES;
     }).catch(async (error) => {
       const message = await page.getByTestId(`live-message-${CHANNEL}`).allInnerTexts();
       throw new Error(`${error.message}; ${codes.length} codes read; the tile says: ${message.join(" ")}`);
@@ -162,11 +170,12 @@ async function readCode(page, channel) {
     const canvas = document.createElement("canvas");
     canvas.width = video.videoWidth;
     // The code is at the top.
-    canvas.height = Math.min(video.videoHeight, 128);
+    canvas.height = Math.min(video.videoHeight, 64);
     const pen = canvas.getContext("2d", { willReadFrequently: true });
     pen.drawImage(video, 0, 0);
     const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
-    return { width: canvas.width, grey: Array.from({ length: data.length / 4 }, (_, n) => data[n * 4 + 1]) };
+    const grey = (n) => (data[n * 4] + data[n * 4 + 1] + data[n * 4 + 2]) / 3;
+    return { width: canvas.width, grey: Array.from({ length: data.length / 4 }, (_, n) => grey(n)) };
   }, channel);
   return picture && decode(picture.grey, picture.width);
 }

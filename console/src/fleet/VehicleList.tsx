@@ -1,6 +1,6 @@
 // The vehicle tree with its search. Only the rows in view are in the document, so it may be long.
 
-import { createEffect, createMemo, createSignal, For, onCleanup, onMount, Show, type JSX } from "solid-js";
+import { createEffect, createMemo, createSignal, Index, onCleanup, onMount, Show, type JSX } from "solid-js";
 
 import { useConsole } from "../console";
 import { number, t } from "../i18n";
@@ -32,13 +32,8 @@ export function VehicleList(): JSX.Element {
     fleet.version();
     return fleet.summary().total;
   });
-  const view = createMemo(() => {
-    const first = Math.max(0, Math.floor(scroll() / ROW_PX) - MARGIN_ROWS);
-    const last = Math.ceil((scroll() + height()) / ROW_PX) + MARGIN_ROWS;
-    return all()
-      .slice(first, last)
-      .map((row, n) => ({ row, index: first + n }));
-  });
+  const first = createMemo(() => Math.max(0, Math.floor(scroll() / ROW_PX) - MARGIN_ROWS));
+  const view = createMemo(() => all().slice(first(), Math.ceil((scroll() + height()) / ROW_PX) + MARGIN_ROWS));
 
   onMount(() => {
     const observer = new ResizeObserver(() => setHeight(list.clientHeight));
@@ -134,77 +129,74 @@ export function VehicleList(): JSX.Element {
         data-testid="vehicle-tree"
       >
         <div class="tree-all" style={{ height: `${all().length * ROW_PX}px` }}>
-          <For each={view()}>
-            {({ row, index }) => (
-              <TreeRow
-                row={row}
-                index={index}
-                active={index === active()}
-                selected={row.kind === "vehicle" && row.id === selected()}
-                onPick={() => {
-                  setActive(index);
-                  act(row);
-                }}
-              />
-            )}
-          </For>
+          {/* By place, so that a change of a vehicle does not replace the element under the pointer. */}
+          <Index each={view()}>
+            {(row, n) => {
+              const index = () => first() + n;
+              return (
+                <TreeRow
+                  row={row()}
+                  index={index()}
+                  active={index() === active()}
+                  selected={row().kind === "vehicle" && row().id === selected()}
+                  onPick={() => {
+                    setActive(index());
+                    act(row());
+                  }}
+                />
+              );
+            }}
+          </Index>
         </div>
       </div>
     </>
   );
 }
 
-function TreeRow(props: {
+interface RowProps {
   row: Row;
   index: number;
   active: boolean;
   selected: boolean;
   onPick: () => void;
-}): JSX.Element {
-  const place = () => ({ top: `${props.index * ROW_PX}px`, "padding-left": `${12 + props.row.depth * 16}px` });
-  const { row } = props;
-  if (row.kind === "company") {
-    return (
-      <div
-        id={`row-${props.index}`}
-        class="row company"
-        classList={{ active: props.active }}
-        role="treeitem"
-        aria-level={row.depth + 1}
-        aria-expanded={row.open}
-        style={place()}
-        onClick={() => props.onPick()}
-        data-testid={`company-${row.id}`}
-      >
-        <span class="twist" classList={{ open: row.open }}>
-          <Icon name="chevron" size={14} />
-        </span>
-        <span class="row-name">{row.name}</span>
-        <span class="row-note">
-          {number(row.online)} / {number(row.total)}
-        </span>
-      </div>
-    );
-  }
-  const state = stateOf(row.state);
-  const speed = row.state.position?.speed_kmh ?? 0;
+}
+
+function TreeRow(props: RowProps): JSX.Element {
+  const company = () => (props.row.kind === "company" ? props.row : null);
+  const state = () => (props.row.kind === "vehicle" ? stateOf(props.row.state) : null);
+  const note = () => {
+    const { row } = props;
+    if (row.kind === "company") return `${number(row.online)} / ${number(row.total)}`;
+    const now = stateOf(row.state);
+    if (now === "offline" || now === "stopped") return t(`state.${now}`);
+    return `${number(row.state.position?.speed_kmh ?? 0)} ${t("unit.kmh")}`;
+  };
   return (
     <div
       id={`row-${props.index}`}
       class="row"
-      classList={{ active: props.active, selected: props.selected }}
+      classList={{ company: company() !== null, active: props.active, selected: props.selected }}
       role="treeitem"
-      aria-level={row.depth + 1}
+      aria-level={props.row.depth + 1}
+      aria-expanded={company()?.open}
       aria-selected={props.selected}
-      style={place()}
+      style={{ top: `${props.index * ROW_PX}px`, "padding-left": `${12 + props.row.depth * 16}px` }}
       onClick={() => props.onPick()}
-      data-testid={`vehicle-${row.id}`}
+      data-testid={`${props.row.kind}-${props.row.id}`}
     >
-      <span class={`dot dot-${state}`} title={t(`state.${state}`)} />
-      <span class="row-name">{row.state.vehicle.plate}</span>
-      <span class="row-note">
-        {state === "offline" || state === "stopped" ? t(`state.${state}`) : `${number(speed)} ${t("unit.kmh")}`}
-      </span>
+      <Show when={state()} fallback={<Twist open={company()?.open ?? false} />}>
+        {(now) => <span class={`dot dot-${now()}`} title={t(`state.${now()}`)} />}
+      </Show>
+      <span class="row-name">{props.row.kind === "company" ? props.row.name : props.row.state.vehicle.plate}</span>
+      <span class="row-note">{note()}</span>
     </div>
+  );
+}
+
+function Twist(props: { open: boolean }): JSX.Element {
+  return (
+    <span class="twist" classList={{ open: props.open }}>
+      <Icon name="chevron" size={14} />
+    </span>
   );
 }

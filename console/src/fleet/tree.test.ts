@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Company, Vehicle } from "../api/types";
 import { fromVehicle, setOnline, stateOf, withPosition, type VehicleState } from "./state";
 import { report } from "./testing";
-import { rows, type TreeQuery } from "./tree";
+import { byPlate, rows, type TreeQuery } from "./tree";
 
 const companies: Company[] = [
   { id: 1, name: "Root", parent_id: null },
@@ -23,7 +23,7 @@ function vehicle(id: number, company_id: number, plate: string, online = true): 
   return fromVehicle(made);
 }
 
-const fleet = [vehicle(1, 2, "B10"), vehicle(2, 2, "B9", false), vehicle(3, 3, "T1"), vehicle(4, 99, "X1")];
+const fleet = [vehicle(1, 2, "B10"), vehicle(2, 2, "B9", false), vehicle(3, 3, "T1"), vehicle(4, 99, "X1")].sort(byPlate);
 const everything: TreeQuery = { text: "", onlineOnly: false, closed: new Set() };
 
 function shape(query: Partial<TreeQuery>, of = companies) {

@@ -22,7 +22,10 @@ interface Node {
 /** Vehicles of a company that the account cannot see hang under this one. */
 export const UNKNOWN_COMPANY = 0;
 
-/** Rows from top to bottom. A search opens every company that has a match and hides the others. */
+/**
+ * Rows from top to bottom; `vehicles` come in the order in which they are listed. A search opens every company
+ * that has a match and hides the others.
+ */
 export function rows(
   companies: readonly Company[],
   vehicles: Iterable<VehicleState>,
@@ -68,7 +71,7 @@ export function rows(
     }
     row.total += node.vehicles.length;
     for (const state of node.vehicles) if (state.online) row.online += 1;
-    const matching = node.vehicles.filter(wanted).sort(byPlate);
+    const matching = node.vehicles.filter(wanted);
     shown += matching.length;
     for (const state of matching) out.push({ kind: "vehicle", id: state.vehicle.id, depth: depth + 1, state });
     if (!open) out.length = place + 1;
@@ -106,6 +109,6 @@ function byName(a: Node, b: Node): number {
   return collator.compare(a.company.name, b.company.name);
 }
 
-function byPlate(a: VehicleState, b: VehicleState): number {
+export function byPlate(a: VehicleState, b: VehicleState): number {
   return collator.compare(a.vehicle.plate, b.vehicle.plate);
 }

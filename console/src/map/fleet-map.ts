@@ -26,6 +26,8 @@ setWorkerUrl(workerUrl);
 
 /** Trails of a larger fleet would be a carpet. */
 const TRAILS_MAX_VEHICLES = 600;
+/** Thousands of plates in one view are unreadable, and placing them takes seconds. */
+const LABELS = { vehicles: 1_000, small: 9, large: 14 };
 const TRAILS_EVERY_MS = 1_000;
 const STATES: State[] = ["alarm", "moving", "stopped", "offline"];
 const FONT = ["sans-serif"];
@@ -258,6 +260,8 @@ export class FleetMap {
         this.write();
       });
     this.drawTrails();
+    const minzoom = this.drawn.size > LABELS.vehicles ? LABELS.large : LABELS.small;
+    if (this.map.getLayer("labels")?.minzoom !== minzoom) this.map.setLayerZoomRange("labels", minzoom, 24);
     if (!this.fitted && this.drawn.size > 0) {
       this.fitted = true;
       if (this.selected === null) this.fit();
@@ -434,7 +438,7 @@ function layers(theme: Theme): Layer[] {
       id: "labels",
       type: "symbol",
       source: "vehicles",
-      minzoom: 9,
+      minzoom: LABELS.small,
       layout: { ...plate },
       paint: { "text-color": c.label, "text-halo-color": c.halo, "text-halo-width": 1.6 },
     },

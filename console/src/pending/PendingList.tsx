@@ -78,7 +78,8 @@ function PendingCard(props: { terminal: PendingTerminal; onDone: () => void }): 
   /** Vehicles of the chosen company that carry no terminal yet. */
   const free = () => {
     fleet.version();
-    return [...fleet.states()]
+    return fleet
+      .states()
       .map((state) => state.vehicle)
       .filter((each) => each.company_id === company() && each.terminals.length === 0);
   };

@@ -16,7 +16,7 @@ const SPEEDS = [1, 10, 30, 60, 300];
 const BUCKETS = 160;
 
 export function TrackView(props: { vehicle: number }): JSX.Element {
-  const { client, map } = useConsole();
+  const { client, map, selected, setFollowing } = useConsole();
   const [from, setFrom] = createSignal(startOfDay(0));
   const [to, setTo] = createSignal(new Date());
   const [track, setTrack] = createSignal<Track | null>(null);
@@ -92,6 +92,8 @@ export function TrackView(props: { vehicle: number }): JSX.Element {
     asked?.abort();
     cancelAnimationFrame(frame);
     map()?.showTrack(null);
+    // Back from the past, to where the vehicle is now.
+    if (selected() === props.vehicle) setFollowing(true);
   });
   void load(from(), to());
 

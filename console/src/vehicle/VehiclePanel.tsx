@@ -4,7 +4,7 @@ import { createEffect, createMemo, createSignal, For, Match, Show, Switch, type 
 
 import { useConsole } from "../console";
 import { stateOf, type VehicleState } from "../fleet/state";
-import { t, type Key } from "../i18n";
+import { number, t, time, type Key } from "../i18n";
 import { LiveWall } from "../live/LiveWall";
 import { TrackView } from "../track/TrackView";
 import { Icon } from "../ui/icons";
@@ -34,6 +34,10 @@ export function VehiclePanel(props: { id: number }): JSX.Element {
     const id = state()?.current.vehicle.company_id;
     return fleet.companies().find((each) => each.id === id)?.name ?? "";
   };
+  const lately = ({ online, position }: VehicleState) =>
+    online && position
+      ? [`${number(position.speed_kmh)} ${t("unit.kmh")}`, time(position.device_time ?? position.received_at)]
+      : [];
   const onTabKey = (event: KeyboardEvent) => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (!step) return;
@@ -51,7 +55,7 @@ export function VehiclePanel(props: { id: number }): JSX.Element {
                 <h2 id="panel-title" data-testid="vehicle-plate">
                   {now().current.vehicle.plate}
                 </h2>
-                <p class="quiet">{company()}</p>
+                <p class="quiet">{[company(), ...lately(now().current)].filter(Boolean).join(" · ")}</p>
               </div>
               <span class={`chip chip-${stateOf(now().current)}`} data-testid="vehicle-state">
                 {t(`state.${stateOf(now().current)}`)}
