@@ -1,1 +1,27 @@
-//! The HTTP face: Open API v1, CMSV6, console.
+//! The HTTP face: Open API v1, the CMSV6 face, documentation, console assets.
+//!
+//! Handlers extract, check, make one call and convert. Default-deny: every route of v1 stands inside one
+//! scope that asks who calls; what needs no log-in is listed by name in `route`. Knows no wire protocol of
+//! terminals and opens no stream itself.
+
+mod caller;
+mod certificate;
+mod cmsv6;
+mod console;
+mod directory;
+mod docs;
+mod document;
+mod health;
+mod host;
+mod problem;
+mod request_log;
+mod route;
+mod server;
+mod settings;
+mod state;
+mod v1;
+
+pub use certificate::{Certificate, CertificateError};
+pub use document::document;
+pub use server::{Api, Deps, StartError};
+pub use settings::{Map, Settings};

@@ -1,0 +1,164 @@
+//! The status words s1 to s4 out of what a JT/T 808 terminal reports: alarm word, video alarm word, status
+//! word. Bits as the "new protocol" variant has them (marked by s2 bits 12-13 = 01).
+
+use model::{AlarmSet, Position};
+
+/// s1 to s4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StatusWords {
+    pub(super) s1: i32,
+    pub(super) s2: i32,
+    pub(super) s3: i32,
+    pub(super) s4: i32,
+}
+
+/// Alarm bit (808 alarm word, table 24) to bit of s4.
+const ALARM_TO_S4: [(u8, u8); 23] = [
+    (0, 3),   // emergency
+    (2, 5),   // fatigue
+    (3, 6),   // dangerous driving
+    (4, 7),   // GNSS fault
+    (5, 8),   // antenna open
+    (6, 9),   // antenna short
+    (9, 10),  // display
+    (10, 11), // TTS
+    (11, 12), // camera
+    (13, 0),  // overspeed warning
+    (14, 1),  // fatigue warning
+    (18, 13), // day's driving limit
+    (19, 14), // parked too long
+    (20, 15), // area crossed
+    (21, 16), // route crossed
+    (22, 17), // section time
+    (23, 18), // off route
+    (24, 19), // VSS
+    (25, 20), // fuel
+    (26, 21), // stolen
+    (27, 22), // illegal ignition
+    (28, 23), // illegal move
+    (29, 24), // collision, rollover
+];
+
+/// Alarm bit to bit of s2.
+const ALARM_TO_S2: [(u8, u8); 8] = [
+    (7, 15), // under-voltage
+    (8, 16), // main power lost
+    (32, 0), // video lost
+    (33, 1), // video covered
+    (34, 2), // storage fault
+    (35, 3), // other video fault
+    (37, 4), // abnormal driving
+    (38, 5), // alarm recording full
+];
+
+/// Status bit (808 status word, table 25) to bit of s2.
+const STATUS_TO_S2: [(u8, u8); 5] = [
+    (4, 20),  // out of service
+    (5, 21),  // coordinates encrypted
+    (10, 22), // oil cut
+    (11, 23), // circuit cut
+    (12, 24), // doors locked
+];
+
+/// Status bit to bit of s3.
+const STATUS_TO_S3: [(u8, u8); 9] = [
+    (13, 21), // door 1
+    (14, 22), // door 2
+    (15, 23), // door 3
+    (16, 24), // door 4
+    (17, 25), // door 5
+    (18, 26), // GPS used
+    (19, 27), // BeiDou used
+    (20, 28), // GLONASS used
+    (21, 29), // Galileo used
+];
+
+impl StatusWords {
+    pub(super) fn of(position: &Position) -> Self {
+        let (status, alarms) = (position.status, position.alarms);
+        let mut s1 = bit(status.located(), 0) | bit(status.acc_on(), 1);
+        s1 |= bit(!has(alarms, 5), 7); // antenna present
+        s1 |= u32::from(network_level(position.signal)) << 10;
+        s1 |= bit(position.speed_kmh <= 0.0, 13) | bit(has(alarms, 1), 14);
+
+        let mut s2 = 1 << 12;
+        s2 |= moved(&ALARM_TO_S2, |from| has(alarms, from)) | moved(&STATUS_TO_S2, |from| status.bit(from));
+        // Bits 8-9: 0 empty, 1 half, 3 full.
+        s2 |= bit(status.bit(8) || status.bit(9), 19);
+
+        let mut s3 = moved(&STATUS_TO_S3, |from| status.bit(from));
+        s3 |= bit(has(alarms, 30), 16) | bit(has(alarms, 12), 17);
+        s3 |= bit(status.bit(8) && !status.bit(9), 20);
+
+        let mut s4 = moved(&ALARM_TO_S4, |from| has(alarms, from));
+        s4 |= bit(has(alarms, 29), 2) | bit(has(alarms, 30), 24);
+
+        Self { s1: s1.cast_signed(), s2: s2.cast_signed(), s3: s3.cast_signed(), s4: s4.cast_signed() }
+    }
+}
+
+fn moved(table: &[(u8, u8)], set: impl Fn(u8) -> bool) -> u32 {
+    table.iter().fold(0, |word, (from, to)| word | bit(set(*from), *to))
+}
+
+fn bit(set: bool, place: u8) -> u32 {
+    u32::from(set) << place
+}
+
+fn has(alarms: AlarmSet, code: u8) -> bool {
+    alarms.0 >> code & 1 == 1
+}
+
+/// 0 none to 5 best, out of the 0 to 31 that modems count.
+fn network_level(signal: Option<u8>) -> u8 {
+    match signal {
+        None | Some(0) => 0,
+        Some(strength) => (strength / 6).clamp(1, 5),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use model::{StatusSet, TerminalId};
+
+    use super::*;
+
+    fn words(alarms: u64, status: u32) -> StatusWords {
+        StatusWords::of(&Position {
+            terminal: TerminalId(1),
+            device_time: None,
+            received_at: Utc::now(),
+            latitude: 0.0,
+            longitude: 0.0,
+            altitude_m: 0,
+            speed_kmh: 10.0,
+            direction_deg: 0,
+            status: StatusSet(status),
+            alarms: AlarmSet(alarms),
+            mileage_km: None,
+            fuel_l: None,
+            recorder_speed_kmh: None,
+            signal: Some(26),
+            satellites: None,
+        })
+    }
+
+    #[test]
+    fn ignition_and_fix_stand_in_s1() {
+        // The reference's sample 805310851 has bits 0, 1, 7 and network level 4 in common with this.
+        assert_eq!(words(0, 0b11).s1 & 0b1_1100_1000_0011, 805_310_851 & 0b1_1100_1000_0011);
+        assert_eq!(words(0, 0b01).s1 & 0b11, 0b10);
+    }
+
+    #[test]
+    fn alarms_stand_where_the_reference_says() {
+        assert_eq!(words(1, 0).s4, 1 << 3);
+        assert_eq!(words(1 << 11, 0).s4, 1 << 12);
+        assert_eq!(words(1 << 8, 0).s2, 1 << 12 | 1 << 16);
+        assert_eq!(words(1 << 1, 0).s1 >> 14 & 1, 1);
+        assert_eq!(words(1 << 32, 0).s2 & 1, 1);
+        assert_eq!(words(0, 1 << 10).s2 >> 22 & 1, 1);
+        assert_eq!(words(0, 1 << 19).s3, 1 << 27);
+    }
+}

@@ -1,0 +1,23 @@
+//! Open API v1, a file a noun.
+
+pub(crate) mod account;
+pub(crate) mod alarm;
+pub(crate) mod company;
+pub(crate) mod event;
+pub(crate) mod live;
+pub(crate) mod login;
+pub(crate) mod me;
+pub(crate) mod pending;
+pub(crate) mod position;
+pub(crate) mod role;
+pub(crate) mod terminal;
+pub(crate) mod vehicle;
+
+use db::Page;
+
+use crate::problem::Outcome;
+
+/// The page that a query asks for.
+fn page(cursor: Option<String>, limit: Option<u32>) -> Outcome<Page> {
+    Ok(Page::new(cursor, limit)?)
+}

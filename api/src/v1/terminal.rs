@@ -1,0 +1,129 @@
+//! Terminals and their channels.
+
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpResponse, delete, get, patch, post};
+use model::TerminalId;
+use openapi::page::{Page, PageQuery};
+use openapi::terminal::{Channel, ChannelChange, NewTerminal, Terminal, TerminalChange};
+
+use crate::caller::{Caller, ManageVehicles, View};
+use crate::problem::{OrNotFound as _, Outcome};
+use crate::state::State;
+use crate::v1::page;
+
+/// The terminals in the caller's scope, by key.
+#[utoipa::path(tag = "terminal", security(("bearer" = ["view"])), responses((status = 200, description = "A page of them", body = Page<Terminal>)))]
+#[get("/terminals")]
+pub(crate) async fn list_terminals(
+    caller: Caller<View>,
+    state: Data<State>,
+    query: Query<PageQuery>,
+) -> Outcome<Json<Page<Terminal>>> {
+    let PageQuery { cursor, limit } = query.into_inner();
+    Ok(Json(state.db.terminals(&caller.scope, &page(cursor, limit)?).await?.into()))
+}
+
+/// One terminal.
+#[utoipa::path(tag = "terminal", security(("bearer" = ["view"])), params(("id" = TerminalId, Path, description = "Its key")), responses(
+    (status = 200, description = "It", body = Terminal),
+))]
+#[get("/terminals/{id}")]
+pub(crate) async fn terminal(
+    caller: Caller<View>,
+    state: Data<State>,
+    id: Path<TerminalId>,
+) -> Outcome<Json<Terminal>> {
+    Ok(Json(state.db.terminal(&caller.scope, *id).await.or_no_such("terminal")?.into()))
+}
+
+/// Make a terminal, so that it is admitted when it registers.
+#[utoipa::path(tag = "terminal", security(("bearer" = ["manage_vehicles"])), responses(
+    (status = 201, description = "Made", body = Terminal, headers(("location" = String, description = "Where it is"))),
+    (status = 404, description = "No such vehicle or company"),
+    (status = 409, description = "SIM or device number is taken"),
+))]
+#[post("/terminals")]
+pub(crate) async fn create_terminal(
+    caller: Caller<ManageVehicles>,
+    state: Data<State>,
+    new: Json<NewTerminal>,
+) -> Outcome<HttpResponse> {
+    let made = state.db.create_terminal(&caller.scope, new.into_inner().into()).await;
+    let made: Terminal = made.or_no_such("vehicle or company")?.into();
+    state.directory.changed();
+    Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/terminals/{}", made.id))).json(made))
+}
+
+/// Change a terminal; what is absent stays.
+#[utoipa::path(tag = "terminal", security(("bearer" = ["manage_vehicles"])), params(("id" = TerminalId, Path, description = "Its key")), responses(
+    (status = 200, description = "As it is now", body = Terminal),
+    (status = 409, description = "The device number is taken"),
+))]
+#[patch("/terminals/{id}")]
+pub(crate) async fn change_terminal(
+    caller: Caller<ManageVehicles>,
+    state: Data<State>,
+    id: Path<TerminalId>,
+    change: Json<TerminalChange>,
+) -> Outcome<Json<Terminal>> {
+    let revoke = change.revoke_auth;
+    let changed = state.db.change_terminal(&caller.scope, *id, change.into_inner().into()).await;
+    let changed = changed.or_no_such("terminal, vehicle or company")?;
+    state.directory.changed();
+    if revoke {
+        state.terminals.disconnect(*id).await;
+    }
+    Ok(Json(changed.into()))
+}
+
+/// Delete a terminal with its alarms; its link, if it has one, is closed first.
+#[utoipa::path(tag = "terminal", security(("bearer" = ["manage_vehicles"])), params(("id" = TerminalId, Path, description = "Its key")), responses(
+    (status = 204, description = "Deleted"),
+    (status = 409, description = "It is online still: try again"),
+))]
+#[delete("/terminals/{id}")]
+pub(crate) async fn delete_terminal(
+    caller: Caller<ManageVehicles>,
+    state: Data<State>,
+    id: Path<TerminalId>,
+) -> Outcome<HttpResponse> {
+    state.db.terminal(&caller.scope, *id).await.or_no_such("terminal")?;
+    state.terminals.disconnect(*id).await;
+    state.db.delete_terminal(&caller.scope, *id).await.or_no_such("terminal")?;
+    state.directory.changed();
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The channels of a terminal, by number.
+#[utoipa::path(tag = "terminal", security(("bearer" = ["view"])), params(("id" = TerminalId, Path, description = "The terminal's key")), responses(
+    (status = 200, description = "All of them: no more than 255", body = Page<Channel>),
+))]
+#[get("/terminals/{id}/channels")]
+pub(crate) async fn list_channels(
+    caller: Caller<View>,
+    state: Data<State>,
+    id: Path<TerminalId>,
+) -> Outcome<Json<Page<Channel>>> {
+    let channels = state.db.channels(&caller.scope, *id).await.or_no_such("terminal")?;
+    Ok(Json(Page { items: channels.into_iter().map(Into::into).collect(), next_cursor: None }))
+}
+
+/// Name a channel.
+#[utoipa::path(tag = "terminal", security(("bearer" = ["manage_vehicles"])), params(
+    ("id" = TerminalId, Path, description = "The terminal's key"),
+    ("n" = model::Channel, Path, description = "The channel's number, from 1"),
+), responses(
+    (status = 200, description = "As it is now", body = Channel),
+))]
+#[patch("/terminals/{id}/channels/{n}")]
+pub(crate) async fn rename_channel(
+    caller: Caller<ManageVehicles>,
+    state: Data<State>,
+    path: Path<(TerminalId, model::Channel)>,
+    change: Json<ChannelChange>,
+) -> Outcome<Json<Channel>> {
+    let (id, number) = path.into_inner();
+    let renamed = state.db.rename_channel(&caller.scope, id, number, change.into_inner().name).await;
+    Ok(Json(renamed.or_no_such("terminal or channel")?.into()))
+}
