@@ -75,12 +75,24 @@ async fn every_picture_and_the_sound_come_out_of_every_form() {
         tasks.spawn(async move {
             let acts = vec![Act::Send(Arc::new(recording(&capture.bytes)))];
             let platform = Platform::start(&capture.sim, acts, |_| {}).await;
+            platform.terminal.gate.send_replace(false);
             let channel = capture.channel;
             let flv = platform.url(&format!("live/live-42-{channel}-main.flv?ticket=good"));
             let hls = platform.url(&format!("live/live-42-{channel}-main/index.m3u8?ticket=good"));
             let cms = platform.url(&format!("hls/1_D_{}_0.m3u8?jsession=good", channel - 1));
-            let (one, two, three, four, five, six) =
-                tokio::join!(probe(&flv), probe(&hls), probe(&cms), sound(&flv), sound(&hls), sound(&cms));
+            let all_there = async {
+                until("six viewers", || platform.server.stats().views == 6).await;
+                platform.terminal.gate.send_replace(true);
+            };
+            let (one, two, three, four, five, six, ()) = tokio::join!(
+                probe(&flv),
+                probe(&hls),
+                probe(&cms),
+                sound(&flv),
+                sound(&hls),
+                sound(&cms),
+                all_there
+            );
             println!("{file}: {:?}", platform.server.stats());
             println!("{file}: flv {one:?}\n  fmp4 {two:?}\n  ts {three:?}");
             for (form, made) in [("flv", &four), ("fmp4", &five), ("ts", &six)] {
@@ -113,5 +125,4 @@ async fn every_picture_and_the_sound_come_out_of_every_form() {
     {
         done.expect("the capture plays");
     }
-    until("nothing", || true).await;
 }

@@ -40,6 +40,8 @@ pub enum Act {
 
 pub struct FakeTerminal {
     pub sim: Sim,
+    /// Nothing is sent until it is open.
+    pub gate: tokio::sync::watch::Sender<bool>,
     pub acts: Mutex<VecDeque<Act>>,
     pub commands: Mutex<Vec<Command>>,
 }
@@ -53,6 +55,7 @@ impl Terminals for FakeTerminal {
     async fn send(&self, terminal: TerminalId, command: Command) -> Result<Reply, SendError> {
         self.commands.lock().push(command.clone());
         let Command::StartLive { tcp_port, .. } = command else { return Ok(Reply::Accepted) };
+        let _ = self.gate.subscribe().wait_for(|open| *open).await;
         match self.acts.lock().pop_front().unwrap_or(Act::Nothing) {
             Act::Send(recording) => {
                 tokio::spawn(async move {
@@ -141,6 +144,7 @@ impl Platform {
         change(&mut settings);
         let terminal = Arc::new(FakeTerminal {
             sim: sim.parse().expect("a SIM"),
+            gate: tokio::sync::watch::Sender::new(true),
             acts: Mutex::new(acts.into()),
             commands: Mutex::default(),
         });
