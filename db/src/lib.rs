@@ -21,7 +21,6 @@ mod pending_terminal;
 mod position;
 pub mod private;
 mod role;
-mod schema;
 mod store;
 mod terminal;
 mod terminal_session;

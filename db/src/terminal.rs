@@ -1,9 +1,13 @@
 //! Terminals: the devices in the vehicles, as people manage them and gateways look them up.
 
 use chrono::{DateTime, Utc};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
+use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use model::{CompanyId, Scope, Sim, TerminalId, VehicleId};
+use serde_json::json;
 
-use crate::{Db, DbError, Page, Paged, TerminalChannel};
+use crate::company::{self, Key, keys, seen};
+use crate::{Db, DbError, Page, Paged, ROOT_COMPANY, TerminalChannel, audit, channel, text, vehicle};
 
 /// A terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,61 +96,423 @@ pub struct Registration {
     pub edition: Option<u16>,
 }
 
+#[derive(QueryableByName)]
+struct TerminalRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    sim: String,
+    #[diesel(sql_type = Text)]
+    device_no: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    vehicle_id: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    company_id: i64,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    edition: Option<i16>,
+    #[diesel(sql_type = Text)]
+    maker: String,
+    #[diesel(sql_type = Text)]
+    model: String,
+    #[diesel(sql_type = Text)]
+    terminal_no: String,
+    #[diesel(sql_type = Integer)]
+    auth_revocations: i32,
+    #[diesel(sql_type = BigInt)]
+    session_epoch: i64,
+    #[diesel(sql_type = Bool)]
+    online: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    node: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    last_seen_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    peer: Option<String>,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+impl TerminalRow {
+    fn into_terminal(self, channels: Vec<TerminalChannel>) -> Result<Terminal, DbError> {
+        let Self {
+            id,
+            sim,
+            device_no,
+            vehicle_id,
+            company_id,
+            edition,
+            maker,
+            model,
+            terminal_no,
+            auth_revocations,
+            session_epoch,
+            online,
+            node,
+            last_seen_at,
+            peer,
+            created_at,
+        } = self;
+        let sim: Sim = sim.parse().map_err(|_| DbError::Invalid(format!("terminal {id} has no SIM")))?;
+        Ok(Terminal {
+            id: TerminalId(id),
+            sim,
+            device_no,
+            vehicle_id: vehicle_id.map(VehicleId),
+            company_id: CompanyId(company_id),
+            edition: edition.and_then(|year| u16::try_from(year).ok()),
+            maker,
+            model,
+            terminal_no,
+            auth_revocations: auth_revocations.cast_unsigned(),
+            session_epoch,
+            online,
+            node,
+            last_seen_at,
+            peer,
+            created_at,
+            channels,
+        })
+    }
+}
+
+/// Its columns, and when it was last heard of, be it by a report.
+const SELECT: &str = "SELECT t.id, t.sim, t.device_no, t.vehicle_id, t.company_id, t.edition, t.maker, t.model, \
+    t.terminal_no, t.auth_revocations, t.session_epoch, t.online, t.node, \
+    greatest(t.last_seen_at, l.received_at) AS last_seen_at, t.peer, t.created_at \
+    FROM terminal t LEFT JOIN latest_position l ON l.terminal_id = t.id";
+/// Longest device number, characters.
+const DEVICE_NO_CHARS_MAX: usize = 32;
+/// Longest text of a registration, characters (JT/T 808-2019: 30 bytes for model and terminal id).
+const REGISTRATION_CHARS_MAX: usize = 32;
+
 impl Db {
     /// The terminals in `scope`, by key.
+    ///
+    /// # Errors
+    /// [`DbError::Invalid`] for a cursor that is not from this list.
     pub async fn terminals(&self, scope: &Scope, page: &Page) -> Result<Paged<Terminal>, DbError> {
-        todo!()
+        let (keys, after, rows) = (keys(scope), page.numbers::<1>()?.map_or(0, |[id]| id), page.rows());
+        let found = self
+            .read(move |conn| {
+                let found = sql_query(format!(
+                    "{SELECT} WHERE t.id > $1 AND ($2::bigint[] IS NULL OR t.company_id = ANY ($2)) ORDER BY t.id LIMIT $3"
+                ))
+                .bind::<BigInt, _>(after)
+                .bind::<Nullable<Array<BigInt>>, _>(keys)
+                .bind::<BigInt, _>(rows)
+                .load(conn)?;
+                with_channels(conn, found)
+            })
+            .await?;
+        Ok(page.cut(found, |terminal| [terminal.id.0]))
     }
 
     /// One terminal.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`].
     pub async fn terminal(&self, scope: &Scope, id: TerminalId) -> Result<Terminal, DbError> {
-        todo!()
+        let scope = scope.clone();
+        self.control(move |conn| one(conn, &scope, id)).await
     }
 
     /// The terminal that people call `device_no` (case does not matter).
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`].
     pub async fn terminal_by_device_no(&self, scope: &Scope, device_no: &str) -> Result<Terminal, DbError> {
-        todo!()
+        let device_no =
+            text::given("device number", device_no, DEVICE_NO_CHARS_MAX).map_err(|_| DbError::NotFound)?;
+        let keys = keys(scope);
+        self.read(move |conn| {
+            let found = sql_query(format!(
+                "{SELECT} WHERE lower(t.device_no) = lower($1) AND ($2::bigint[] IS NULL OR t.company_id = ANY ($2))"
+            ))
+            .bind::<Text, _>(device_no)
+            .bind::<Nullable<Array<BigInt>>, _>(keys)
+            .load(conn)?;
+            with_channels(conn, found)?.into_iter().next().ok_or(DbError::NotFound)
+        })
+        .await
     }
 
     /// The terminal with this SIM, if it is known (for gateways).
+    ///
+    /// # Errors
+    /// As any query.
     pub async fn terminal_by_sim(&self, sim: &Sim) -> Result<Option<Terminal>, DbError> {
-        todo!()
+        let sim = sim.clone();
+        self.control(move |conn| by_sim(conn, &sim)).await
     }
 
     /// Makes a terminal.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`] for a vehicle or company outside `scope`; [`DbError::Conflict`] for a SIM or
+    /// device number that is taken; [`DbError::Invalid`] for neither vehicle nor company, or for a company
+    /// that is not the vehicle's.
     pub async fn create_terminal(&self, scope: &Scope, new: NewTerminal) -> Result<Terminal, DbError> {
-        todo!()
+        let NewTerminal { sim, device_no, vehicle_id, company_id } = new;
+        let device_no = device_no.as_deref().unwrap_or(sim.as_str());
+        let device_no = text::given("device number", device_no, DEVICE_NO_CHARS_MAX)?;
+        let scope = scope.clone();
+        self.control(move |conn| {
+            let company = home(conn, &scope, vehicle_id, company_id)?;
+            let made = insert(conn, &sim, &device_no, vehicle_id, company, &Registration::default())?;
+            sql_query("DELETE FROM pending_terminal WHERE sim = $1").bind::<Text, _>(sim.as_str()).execute(conn)?;
+            let detail = json!({ "sim": sim, "device_no": device_no, "vehicle_id": vehicle_id, "company_id": company });
+            audit::record(conn, &scope, "create", "terminal", made, detail)?;
+            one(conn, &scope, made)
+        })
+        .await
     }
 
     /// Changes a terminal.
+    ///
+    /// # Errors
+    /// As [`create_terminal`](Self::create_terminal).
     pub async fn change_terminal(
         &self,
         scope: &Scope,
         id: TerminalId,
         change: TerminalChange,
     ) -> Result<Terminal, DbError> {
-        todo!()
+        let TerminalChange { device_no, vehicle_id, company_id, revoke_auth } = change;
+        let device_no =
+            device_no.map(|text| text::given("device number", &text, DEVICE_NO_CHARS_MAX)).transpose()?;
+        let scope = scope.clone();
+        self.control(move |conn| {
+            let was = one(conn, &scope, id)?;
+            let vehicle = vehicle_id.unwrap_or(was.vehicle_id);
+            let given = company_id.or_else(|| vehicle.is_none().then_some(was.company_id));
+            let company = home(conn, &scope, vehicle, given)?;
+            sql_query(
+                "UPDATE terminal SET device_no = coalesce($2, device_no), vehicle_id = $3, company_id = $4, \
+                 auth_revocations = auth_revocations + $5 WHERE id = $1",
+            )
+            .bind::<BigInt, _>(id.0)
+            .bind::<Nullable<Text>, _>(&device_no)
+            .bind::<Nullable<BigInt>, _>(vehicle.map(|vehicle| vehicle.0))
+            .bind::<BigInt, _>(company.0)
+            .bind::<Integer, _>(i32::from(revoke_auth))
+            .execute(conn)?;
+            let detail = json!({
+                "device_no": device_no, "vehicle_id": vehicle, "company_id": company, "revoke_auth": revoke_auth,
+            });
+            audit::record(conn, &scope, "change", "terminal", id, detail)?;
+            one(conn, &scope, id)
+        })
+        .await
     }
 
     /// Deletes a terminal with its channels, alarms and latest position; its past positions go with
-    /// their days. An online terminal is a conflict.
+    /// their days.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`]; [`DbError::Conflict`] while it is online.
     pub async fn delete_terminal(&self, scope: &Scope, id: TerminalId) -> Result<(), DbError> {
-        todo!()
+        let scope = scope.clone();
+        self.control(move |conn| {
+            // the row that whoever stores its reports locks first: after us they find none
+            sql_query("SELECT FROM latest_position WHERE terminal_id = $1 FOR UPDATE")
+                .bind::<BigInt, _>(id.0)
+                .execute(conn)?;
+            let was = one(conn, &scope, id)?;
+            if was.online {
+                return Err(DbError::Conflict(format!("terminal {} is online", was.device_no)));
+            }
+            sql_query("DELETE FROM terminal WHERE id = $1").bind::<BigInt, _>(id.0).execute(conn)?;
+            audit::record(
+                conn,
+                &scope,
+                "delete",
+                "terminal",
+                id,
+                json!({ "sim": was.sim, "device_no": was.device_no }),
+            )
+        })
+        .await
     }
 
     /// Notes what a known terminal said when it registered; None where the SIM is unknown.
+    ///
+    /// # Errors
+    /// As any query.
     pub async fn note_registration(
         &self,
         sim: &Sim,
         registration: &Registration,
     ) -> Result<Option<Terminal>, DbError> {
-        todo!()
+        let (sim, registration) = (sim.clone(), registration.clone());
+        self.control(move |conn| {
+            let (maker, model, terminal_no) = registration.texts();
+            sql_query(
+                "UPDATE terminal SET maker = $2, model = $3, terminal_no = $4, edition = coalesce($5, edition) \
+                 WHERE sim = $1",
+            )
+            .bind::<Text, _>(sim.as_str())
+            .bind::<Text, _>(maker)
+            .bind::<Text, _>(model)
+            .bind::<Text, _>(terminal_no)
+            .bind::<Nullable<SmallInt>, _>(registration.year())
+            .execute(conn)?;
+            by_sim(conn, &sim)
+        })
+        .await
     }
 
     /// Open admission: the terminal with this SIM, made under the root company with a vehicle and
     /// [`Db::CHANNELS_DEFAULT`] channels where it is unknown. Plate from the registration, the device
     /// number where that is empty or taken; device number the SIM. A SIM that was pending no longer is.
+    ///
+    /// # Errors
+    /// [`DbError::Conflict`] where somebody gave the SIM to another terminal as its device number.
     pub async fn admit(&self, sim: &Sim, registration: &Registration) -> Result<Terminal, DbError> {
-        todo!()
+        let (sim, registration) = (sim.clone(), registration.clone());
+        self.control(move |conn| {
+            if let Some(known) = by_sim(conn, &sim)? {
+                return Ok(known);
+            }
+            let scope = Scope::platform();
+            let admitted = admit(conn, &scope, &sim, &registration, ROOT_COMPANY, None, None)?;
+            one(conn, &scope, admitted)
+        })
+        .await
     }
+}
+
+impl Registration {
+    /// Maker, model and terminal id as stored.
+    pub(crate) fn texts(&self) -> (String, String, String) {
+        let fit = |text: &str| text::sent(text, REGISTRATION_CHARS_MAX);
+        (fit(&self.maker), fit(&self.model), fit(&self.terminal_no))
+    }
+
+    /// The plate as stored; empty for none.
+    pub(crate) fn plate(&self) -> String {
+        text::sent(&self.plate, vehicle::PLATE_CHARS_MAX)
+    }
+
+    /// The edition as stored.
+    pub(crate) fn year(&self) -> Option<i16> {
+        self.edition.and_then(|year| i16::try_from(year).ok())
+    }
+}
+
+/// Makes a terminal of an unknown SIM, with a new vehicle where none is given.
+pub(crate) fn admit(
+    conn: &mut PgConnection,
+    scope: &Scope,
+    sim: &Sim,
+    registration: &Registration,
+    company: CompanyId,
+    vehicle: Option<VehicleId>,
+    plate: Option<&str>,
+) -> Result<TerminalId, DbError> {
+    let vehicle = match vehicle {
+        Some(vehicle) => vehicle,
+        None => {
+            let sent = registration.plate();
+            let (wanted, may_differ) = plate.map_or((sent.as_str(), true), |plate| (plate, false));
+            let colour = registration.plate_colour;
+            match vehicle::insert(conn, company, wanted, colour)? {
+                Some(vehicle) => vehicle,
+                None if may_differ => vehicle::insert(conn, company, sim.as_str(), colour)?
+                    .ok_or_else(|| DbError::Conflict(format!("a vehicle with the plate {sim} exists")))?,
+                None => return Err(DbError::Conflict("a vehicle with this plate exists".into())),
+            }
+        }
+    };
+    let made = insert(conn, sim, sim.as_str(), Some(vehicle), company, registration)?;
+    sql_query("DELETE FROM pending_terminal WHERE sim = $1").bind::<Text, _>(sim.as_str()).execute(conn)?;
+    let detail = json!({ "sim": sim, "vehicle_id": vehicle, "company_id": company });
+    audit::record(conn, scope, "admit", "terminal", made, detail)?;
+    Ok(made)
+}
+
+/// The company of a terminal in `vehicle`, or without one; both within `scope`.
+fn home(
+    conn: &mut PgConnection,
+    scope: &Scope,
+    vehicle: Option<VehicleId>,
+    company: Option<CompanyId>,
+) -> Result<CompanyId, DbError> {
+    match (vehicle, company) {
+        (None, None) => Err(DbError::Invalid("a terminal needs a vehicle or a company".into())),
+        (None, Some(company)) => {
+            seen(scope, company)?;
+            Ok(company::one(conn, company)?.id)
+        }
+        (Some(vehicle), company) => {
+            let of = vehicle::company_of(conn, scope, vehicle)?;
+            if company.is_some_and(|company| company != of) {
+                return Err(DbError::Invalid("the vehicle belongs to another company".into()));
+            }
+            Ok(of)
+        }
+    }
+}
+
+fn insert(
+    conn: &mut PgConnection,
+    sim: &Sim,
+    device_no: &str,
+    vehicle: Option<VehicleId>,
+    company: CompanyId,
+    registration: &Registration,
+) -> Result<TerminalId, DbError> {
+    let (maker, model, terminal_no) = registration.texts();
+    let made: Key = sql_query(
+        "INSERT INTO terminal (sim, device_no, vehicle_id, company_id, edition, maker, model, terminal_no) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
+    )
+    .bind::<Text, _>(sim.as_str())
+    .bind::<Text, _>(device_no)
+    .bind::<Nullable<BigInt>, _>(vehicle.map(|vehicle| vehicle.0))
+    .bind::<BigInt, _>(company.0)
+    .bind::<Nullable<SmallInt>, _>(registration.year())
+    .bind::<Text, _>(maker)
+    .bind::<Text, _>(model)
+    .bind::<Text, _>(terminal_no)
+    .get_result(conn)?;
+    let made = TerminalId(made.id);
+    sql_query("INSERT INTO latest_position (terminal_id) VALUES ($1)")
+        .bind::<BigInt, _>(made.0)
+        .execute(conn)?;
+    channel::make(conn, made, Db::CHANNELS_DEFAULT)?;
+    Ok(made)
+}
+
+/// One terminal within `scope`, in a transaction.
+pub(crate) fn one(conn: &mut PgConnection, scope: &Scope, id: TerminalId) -> Result<Terminal, DbError> {
+    let found =
+        sql_query(format!("{SELECT} WHERE t.id = $1 AND ($2::bigint[] IS NULL OR t.company_id = ANY ($2))"))
+            .bind::<BigInt, _>(id.0)
+            .bind::<Nullable<Array<BigInt>>, _>(keys(scope))
+            .load(conn)?;
+    with_channels(conn, found)?.into_iter().next().ok_or(DbError::NotFound)
+}
+
+fn by_sim(conn: &mut PgConnection, sim: &Sim) -> Result<Option<Terminal>, DbError> {
+    let found = sql_query(format!("{SELECT} WHERE t.sim = $1")).bind::<Text, _>(sim.as_str()).load(conn)?;
+    Ok(with_channels(conn, found)?.into_iter().next())
+}
+
+/// The terminals of the vehicles, by key.
+pub(crate) fn of_vehicles(conn: &mut PgConnection, vehicles: &[i64]) -> Result<Vec<Terminal>, DbError> {
+    let found = sql_query(format!("{SELECT} WHERE t.vehicle_id = ANY ($1) ORDER BY t.id"))
+        .bind::<Array<BigInt>, _>(vehicles)
+        .load(conn)?;
+    with_channels(conn, found)
+}
+
+fn with_channels(conn: &mut PgConnection, rows: Vec<TerminalRow>) -> Result<Vec<Terminal>, DbError> {
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let mut channels = channel::of(conn, &ids)?;
+    rows.into_iter()
+        .map(|row| {
+            let of = channels.remove(&row.id).unwrap_or_default();
+            row.into_terminal(of)
+        })
+        .collect()
 }

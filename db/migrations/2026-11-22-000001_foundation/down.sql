@@ -1,0 +1,14 @@
+DROP TABLE audit;
+DROP TABLE quarantine;
+DROP TABLE alarm;
+DROP TABLE latest_position;
+DROP TABLE position;
+DROP TABLE pending_terminal;
+DROP TABLE channel;
+DROP TABLE terminal;
+DROP TABLE vehicle;
+DROP TABLE jsession;
+DROP TABLE login_session;
+DROP TABLE account;
+DROP TABLE role;
+DROP TABLE company;
