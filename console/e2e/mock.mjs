@@ -124,6 +124,11 @@ function position(n, ms) {
 // HTTP
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json" };
+/** As the platform says it. */
+const POLICY =
+  "default-src 'self'; script-src 'self'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; " +
+  "img-src 'self' data: blob:; connect-src 'self' http: https: ws: wss:; media-src 'self' blob: http: https:; " +
+  "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 let refresh = null;
 const access = new Map();
 let origin = "";
@@ -149,6 +154,7 @@ async function api(request, url, body, reply) {
     if (body.account !== "admin" || body.password !== PASSWORD) throw failure(401, "Unauthorized", "wrong account or password");
     return tokens();
   }
+  if (route === "POST /auth/logout") return (refresh = null), undefined;
   if (route === "POST /auth/refresh") {
     if (!refresh || body.refresh_token !== refresh) throw failure(401, "Unauthorized", "the refresh token was used before");
     return tokens();
@@ -208,7 +214,7 @@ async function api(request, url, body, reply) {
     const [from, to] = ["from", "to"].map((name) => Date.parse(url.searchParams.get(name)));
     const [first, last] = [Math.max(from, Date.now() - 3 * 3_600_000), Math.min(to, Date.now())];
     const points = [];
-    for (let ms = Math.ceil(first / 10_000) * 10_000; ms < last; ms += 10_000) points.push(position(found[1] - 1, ms));
+    for (let ms = Math.ceil(first / 5_000) * 5_000; ms < last; ms += 5_000) points.push(position(found[1] - 1, ms));
     return page(points, url);
   }
   if (match("POST", /^\/vehicles\/(\d+)\/channels\/(\d+)\/live$/)) {
@@ -251,7 +257,11 @@ async function file(url, reply) {
   const { size } = await stat(path).catch(() => {
     throw failure(404, "Not Found", "no such file");
   });
-  reply.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "content-length": size });
+  reply.writeHead(200, {
+    "content-type": TYPES[extname(path)] ?? "application/octet-stream",
+    "content-length": size,
+    "content-security-policy": POLICY,
+  });
   createReadStream(path).pipe(reply);
 }
 
@@ -263,6 +273,10 @@ const server = createServer(async (request, reply) => {
       const stop = stream(url, (piece) => reply.write(piece));
       request.on("close", stop);
       return;
+    }
+    if (url.pathname === "/console-settings.json") {
+      reply.writeHead(200, { "content-type": "application/json" });
+      return reply.end("{}");
     }
     if (!url.pathname.startsWith("/api/v1/")) return await file(url, reply);
     let text = "";

@@ -144,5 +144,5 @@ export type FleetEvent =
 
 /** What the server tells the console at `/console-settings.json`; absent, the map stays offline. */
 export interface ConsoleSettings {
-  tiles?: { url: string; attribution?: string; max_zoom?: number };
+  tiles?: { url: string; attribution?: string | null; max_zoom?: number };
 }

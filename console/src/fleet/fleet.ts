@@ -8,13 +8,16 @@ import type { Client } from "../api/client";
 import { Problem } from "../api/problem";
 import type { Company, FleetEvent } from "../api/types";
 import { byPlate } from "./tree";
-import { fromVehicle, setOnline, withLatest, withPosition, type VehicleState } from "./state";
+import { fromVehicle, placed, setOnline, TRAIL_MAX, withLatest, withPosition, withTrail, type VehicleState } from "./state";
 
 const TELL_EVERY_MS = 250;
 /** A large fleet is redrawn less often: each time costs more, and shows less of a difference. */
 const LARGE = { vehicles: 2_000, tellEvery_ms: 1_000 };
 /** Reloads asked for by lagging, new vehicles or a reopened stream happen at most this often. */
 const RELOAD_EVERY_MS = 5_000;
+
+/** A small fleet starts with the trail of the last minutes; a large one makes its own while one watches. */
+const TRAILS = { vehicles: 60, atOnce: 4, last_ms: 8 * 60_000 };
 
 export interface Summary {
   total: number;
@@ -130,6 +133,7 @@ export class Fleet {
       try {
         await this.load();
         this.set.problem(null);
+        if (!this.ready() && this.vehicles.size <= TRAILS.vehicles) void this.loadTrails();
         this.set.ready(true);
       } catch (error) {
         const problem = error instanceof Problem ? error : new Problem(0, String(error), "");
@@ -167,6 +171,21 @@ export class Fleet {
       this.tellSoon();
     });
     this.tellSoon();
+  }
+
+  private async loadTrails(): Promise<void> {
+    const rest = this.states().filter(({ online, position }) => online && placed(position));
+    const one = async () => {
+      for (let state = rest.pop(); state && !this.stop.signal.aborted; state = rest.pop()) {
+        const { id } = state.vehicle;
+        const [from, to] = [new Date(Date.now() - TRAILS.last_ms), new Date(Date.now() + 60_000)];
+        const { points } = await this.client.track(id, from, to, TRAIL_MAX, this.stop.signal, () => undefined);
+        const current = this.vehicles.get(id);
+        if (current) withTrail(current, points);
+      }
+    };
+    // An ornament: without it, trails begin now.
+    await Promise.all(Array.from({ length: TRAILS.atOnce }, one)).catch(() => undefined);
   }
 
   private take(events: FleetEvent[]): void {

@@ -5,7 +5,7 @@ import type { LatestPosition, Position, Vehicle } from "../api/types";
 /** Below this a satellite receiver at rest just drifts. */
 const MOVING_KMH = 2;
 /** A vehicle remembers this many of its last places, to be drawn behind it. */
-export const TRAIL_MAX = 240;
+export const TRAIL_MAX = 480;
 /** A longer jump between two reports is no driving: the trail starts anew. */
 const TRAIL_JUMP_DEG = 0.03;
 
@@ -60,16 +60,26 @@ export function withPosition(state: VehicleState, position: Position): boolean {
   if (state.position && at(position) < at(state.position)) return false;
   state.position = position;
   if (!state.lastSeen || position.received_at > state.lastSeen) state.lastSeen = position.received_at;
-  if (placed(position)) {
-    const last = state.trail.at(-1);
-    const jump = last
-      ? Math.max(Math.abs(last[0] - position.longitude), Math.abs(last[1] - position.latitude))
-      : Infinity;
-    if (jump > TRAIL_JUMP_DEG) state.trail = [];
-    if (jump > 0) state.trail.push([position.longitude, position.latitude]);
-    if (state.trail.length > TRAIL_MAX) state.trail.splice(0, state.trail.length - TRAIL_MAX);
-  }
+  lengthen(state, position);
   return true;
+}
+
+/** Puts the trail of `track`, rising, behind the vehicle. */
+export function withTrail(state: VehicleState, track: readonly Position[]): void {
+  state.trail = [];
+  for (const position of track) lengthen(state, position);
+  if (state.position) lengthen(state, state.position);
+}
+
+function lengthen(state: VehicleState, position: Position): void {
+  if (!placed(position)) return;
+  const last = state.trail.at(-1);
+  const jump = last
+    ? Math.max(Math.abs(last[0] - position.longitude), Math.abs(last[1] - position.latitude))
+    : Infinity;
+  if (jump > TRAIL_JUMP_DEG) state.trail = [];
+  if (jump > 0) state.trail.push([position.longitude, position.latitude]);
+  if (state.trail.length > TRAIL_MAX) state.trail.splice(0, state.trail.length - TRAIL_MAX);
 }
 
 /** A vehicle with several terminals shows the newest report of them. */

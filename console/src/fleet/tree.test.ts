@@ -98,7 +98,7 @@ describe("a vehicle's state", () => {
   it("leaves a trail that starts anew after a jump and does not grow for ever", () => {
     const state = vehicle(1, 2, "B1");
     for (let n = 0; n < 1_000; n++) withPosition(state, report(n * 1_000, 10 + n / 10_000, 20));
-    expect(state.trail.length).toBeLessThanOrEqual(240);
+    expect(state.trail.length).toBeLessThanOrEqual(480);
     withPosition(state, report(2_000_000, 50, 20));
     expect(state.trail).toEqual([[50, 20]]);
   });
