@@ -13,6 +13,8 @@ use crate::jt808::{Frame, Header, Package};
 const PACKAGE_OVERHEAD_BYTES: usize = 64;
 /// What one open message costs beside its packages.
 const MESSAGE_OVERHEAD_BYTES: usize = 256;
+/// How many serials a terminal may spend on other messages between two packages of one.
+const INTERLEAVED_SERIALS_MAX: u16 = 64;
 
 /// The bounds of a [`Reassembler`].
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +99,7 @@ pub struct Incomplete<'a> {
     pub total: u16,
     /// When its last new package came.
     pub progressed_at: Instant,
-    packages: &'a BTreeMap<u16, Box<[u8]>>,
+    packages: &'a BTreeMap<u16, Held>,
 }
 
 impl Incomplete<'_> {
@@ -110,7 +112,8 @@ impl Incomplete<'_> {
 /// Collects packages until their message is whole.
 ///
 /// A message is known by its id and the serial that its first package has (serial − index + 1), so packages may
-/// come in any order and more than once.
+/// come in any order and more than once. Terminals that go on reporting between two packages break that sum: a
+/// package that fits no open message by it joins the one of its id and total that it stands in line with.
 #[derive(Debug)]
 pub struct Reassembler {
     settings: ReassemblySettings,
@@ -122,10 +125,16 @@ pub struct Reassembler {
 type Key = (u16, u16);
 
 #[derive(Debug)]
+struct Held {
+    serial: u16,
+    body: Box<[u8]>,
+}
+
+#[derive(Debug)]
 struct Open {
     first: Option<(Header, u64)>,
     total: u16,
-    packages: BTreeMap<u16, Box<[u8]>>,
+    packages: BTreeMap<u16, Held>,
     body_bytes: usize,
     progressed_at: Instant,
     /// It was too long: it holds nothing and refuses everything until it expires.
@@ -133,6 +142,22 @@ struct Open {
 }
 
 impl Open {
+    /// Whether the package of `index` and `serial` is held, or is missing and its serial lies between those of
+    /// its held neighbours with as much room as other messages may have taken.
+    fn in_line(&self, index: u16, serial: u16) -> bool {
+        if let Some(held) = self.packages.get(&index) {
+            return held.serial == serial;
+        }
+        let follows = |from: (u16, u16), to: (u16, u16)| {
+            let (places, serials) = (to.0 - from.0, to.1.wrapping_sub(from.1));
+            serials >= places && serials - places <= INTERLEAVED_SERIALS_MAX
+        };
+        let below = self.packages.range(..index).next_back().map(|(at, held)| (*at, held.serial));
+        let above = self.packages.range(index..).next().map(|(at, held)| (*at, held.serial));
+        below.is_some_and(|below| follows(below, (index, serial)))
+            && above.is_none_or(|above| follows((index, serial), above))
+    }
+
     fn held_bytes(&self) -> usize {
         MESSAGE_OVERHEAD_BYTES + self.body_bytes + self.packages.len() * PACKAGE_OVERHEAD_BYTES
     }
@@ -169,7 +194,7 @@ impl Reassembler {
             return Ok(Reassembled::Whole(Frame { header, ..frame }));
         }
         self.expire(now);
-        let key = (frame.header.id, frame.header.serial.wrapping_sub(index - 1));
+        let key = self.key(&frame.header, total, index);
         // the same serials with another total: the terminal started anew
         if self.open.get(&key).is_some_and(|open| open.total != total) {
             self.remove(key);
@@ -208,6 +233,17 @@ impl Reassembler {
             progressed_at: open.progressed_at,
             packages: &open.packages,
         })
+    }
+
+    fn key(&self, header: &Header, total: u16, index: u16) -> Key {
+        let key = (header.id, header.serial.wrapping_sub(index - 1));
+        if index == 1 || self.open.contains_key(&key) {
+            return key;
+        }
+        let of_this_id = self.open.range((header.id, 0)..=(header.id, u16::MAX));
+        let in_line =
+            of_this_id.filter(|(_, open)| open.total == total && open.in_line(index, header.serial));
+        in_line.max_by_key(|(_, open)| open.progressed_at).map_or(key, |(key, _)| *key)
     }
 
     fn insert(
@@ -257,7 +293,7 @@ impl Reassembler {
             open.first = Some((frame.header, frame.offset));
         }
         // copied: a slice would keep the whole receive buffer alive for a few bytes
-        open.packages.insert(index, frame.body.as_ref().into());
+        open.packages.insert(index, Held { serial: frame.header.serial, body: frame.body.as_ref().into() });
         self.bytes += added;
         if open.packages.len() == usize::from(total)
             && let Some(whole) = self.remove(key).and_then(assemble)
@@ -290,7 +326,7 @@ impl Reassembler {
 fn assemble(open: Open) -> Option<Frame> {
     let (header, offset) = open.first?;
     let mut body = Vec::with_capacity(open.body_bytes);
-    open.packages.values().for_each(|package| body.extend_from_slice(package));
+    open.packages.values().for_each(|held| body.extend_from_slice(&held.body));
     let header = Header { package: None, ..header };
     Some(Frame { header, declared_len: body.len(), body: Bytes::from(body), offset })
 }
@@ -335,6 +371,36 @@ mod tests {
         assert!(frame.length_agrees());
         assert_eq!(reassembler.held_bytes(), 0);
         assert_eq!(reassembler.counts(), ReassemblyCounts { whole: 1, duplicates: 1, ..Default::default() });
+    }
+
+    #[test]
+    fn a_terminal_that_reports_between_the_packages() {
+        // a parameter list whose packages have the serials 1233 and 1250, and a photo: 8245, 8251, 8252
+        let (mut reassembler, now) = reassembler(ReassemblySettings::default());
+        reassembler.push(now, package(1233, 2, 1, b"ab")).unwrap();
+        let frame = whole(reassembler.push(now, package(1250, 2, 2, b"cd")).unwrap());
+        assert_eq!((&frame.body[..], frame.header.serial), (&b"abcd"[..], 1233));
+
+        reassembler.push(now, package(0xfff0, 4, 1, b"a")).unwrap();
+        reassembler.push(now, package(0xfff9, 4, 3, b"c")).unwrap();
+        reassembler.push(now, package(3, 4, 4, b"d")).unwrap();
+        let incomplete = reassembler.incomplete().next().unwrap();
+        assert_eq!((incomplete.first_serial, incomplete.missing().collect::<Vec<_>>()), (0xfff0, vec![2]));
+        assert_eq!(reassembler.push(now, package(3, 4, 4, b"d")), Ok(Reassembled::Duplicate));
+        let frame = whole(reassembler.push(now, package(0xfff5, 4, 2, b"b")).unwrap());
+        assert_eq!(&frame.body[..], b"abcd");
+    }
+
+    #[test]
+    fn packages_of_two_messages_are_not_mixed() {
+        let (mut reassembler, now) = reassembler(ReassemblySettings::default());
+        reassembler.push(now, package(10, 3, 1, b"a")).unwrap();
+        reassembler.push(now, package(12, 3, 3, b"c")).unwrap();
+        // the second package of another message, whose first is lost
+        reassembler.push(now, package(21, 3, 2, b"X")).unwrap();
+        reassembler.push(now, package(200, 3, 2, b"Y")).unwrap();
+        let frame = whole(reassembler.push(now, package(11, 3, 2, b"b")).unwrap());
+        assert_eq!(&frame.body[..], b"abc");
     }
 
     #[test]
