@@ -146,5 +146,9 @@ impl Gateway {
     }
 }
 
+// The tests' support names this crate as every test outside of it does.
+#[cfg(test)]
+extern crate self as gateway;
+
 #[cfg(test)]
 mod tests;

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use crate as gateway;
+use crate::disk::faulty::FaultyDisk;
+use crate::{Admission, Gateway, Trouble};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use gateway::disk::faulty::FaultyDisk;
-use gateway::{Admission, Gateway, Trouble};
 use support::{Device, World, location, wait_for, wait_for_trouble};
 
 /// DESIGN rule 6.1: an fsync error ends acknowledging.
@@ -21,7 +20,7 @@ async fn an_fsync_error_ends_acknowledging() {
         .await
         .expect("starts");
     let mut device = Device::online(gateway.addr(), "13900000012").await;
-    let at = |minute| chrono::Utc::now() - chrono::TimeDelta::minutes(60 - minute);
+    let at = |minute: i64| chrono::Utc::now() - chrono::TimeDelta::minutes(60 - minute);
     world.switch.off();
     device.report(&location(at(1), 0, 1)).await;
     disk.fail_sync();

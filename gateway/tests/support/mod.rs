@@ -16,7 +16,7 @@ use db::{Db, DbSettings, PoolSettings, Terminal};
 use gateway::{Admission, AuthCodes, AuthKey, Deps, Gateway, Settings};
 use model::{CompanyId, Filter, Position, Scope, TerminalId};
 
-pub use device::{Device, Message, location};
+pub use device::{Device, location};
 pub use switch::Switch;
 
 /// How long a condition may take to come true.
