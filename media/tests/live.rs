@@ -1,0 +1,415 @@
+//! Live views end to end: a terminal that sends, the real ports, viewers that behave well and badly.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cluster::{Media, MediaError};
+use futures_util::{SinkExt, StreamExt};
+use model::{Command, StreamKey};
+use support::{Act, Platform, Recording, recording, send, shared, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+const SIM: &str = "13800138999";
+const FLV: &str = "live/live-42-2-main.flv?ticket=good";
+
+/// A second of H.264 with sound, of SIM 13800138999, channel 2; None where the captures are absent.
+fn clip() -> Option<Arc<Recording>> {
+    let path = shared()?.join("captures/dev352x288_h264_adpcm_hisi_6bcd.bin");
+    Some(Arc::new(recording(&std::fs::read(path).expect("the capture"))))
+}
+
+/// The same without pauses.
+fn burst(clip: &Recording) -> Arc<Recording> {
+    Arc::new(clip.iter().map(|(_, packet)| (0, packet.clone())).collect())
+}
+
+/// An FLV body being read.
+struct Viewer {
+    socket: TcpStream,
+    bytes: Vec<u8>,
+    head: String,
+}
+
+#[derive(Debug)]
+struct Tag {
+    kind: u8,
+    time_ms: u32,
+    body: Vec<u8>,
+}
+
+impl Tag {
+    fn is_picture(&self) -> bool {
+        self.kind == 9 && self.body.get(1) == Some(&1)
+    }
+
+    fn is_key_frame(&self) -> bool {
+        self.is_picture() && self.body[0] >> 4 == 1
+    }
+}
+
+impl Viewer {
+    /// By HTTP/1.0, whose bodies have no chunks and end with the connection.
+    async fn open(platform: &Platform, path: &str) -> Self {
+        let mut socket = TcpStream::connect(platform.server.viewer_addr()).await.expect("connects");
+        socket.write_all(format!("GET /{path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("sends");
+        Self { socket, bytes: Vec::new(), head: String::new() }
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        match self.socket.read(&mut buffer).await {
+            Ok(0) | Err(_) => false,
+            Ok(count) => {
+                self.bytes.extend_from_slice(&buffer[..count]);
+                true
+            }
+        }
+    }
+
+    async fn head(&mut self) -> &str {
+        while self.head.is_empty() {
+            if let Some(end) = self.bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                self.head = String::from_utf8_lossy(&self.bytes[..end]).into_owned();
+                self.bytes.drain(..end + 4);
+            } else {
+                assert!(self.more().await, "no head");
+            }
+        }
+        if self.bytes.starts_with(b"FLV") || self.head.contains("flv") {
+            while self.bytes.len() < 13 {
+                assert!(self.more().await, "no FLV header");
+            }
+            assert!(self.bytes.starts_with(b"FLV"));
+            self.bytes.drain(..13);
+        }
+        &self.head
+    }
+
+    async fn tag(&mut self) -> Option<Tag> {
+        loop {
+            if let Some([kind, a, b, c, t1, t2, t3, t0, ..]) = self.bytes.get(..11) {
+                let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+                if self.bytes.len() >= length + 15 {
+                    let tag = Tag {
+                        kind: *kind,
+                        time_ms: u32::from_be_bytes([*t0, *t1, *t2, *t3]),
+                        body: self.bytes[11..11 + length].to_vec(),
+                    };
+                    self.bytes.drain(..length + 15);
+                    return Some(tag);
+                }
+            }
+            if !self.more().await {
+                return None;
+            }
+        }
+    }
+
+    async fn tags(&mut self) -> Vec<Tag> {
+        let mut tags = Vec::new();
+        while let Some(tag) = self.tag().await {
+            tags.push(tag);
+        }
+        tags
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_drops_comes_back_under_a_viewer_who_stays() {
+    let Some(clip) = clip() else { return };
+    let acts = vec![Act::Send(Arc::clone(&clip)), Act::Nothing, Act::Send(clip)];
+    let platform = Platform::start(SIM, acts, |_| {}).await;
+    let mut viewer = Viewer::open(&platform, FLV).await;
+    assert!(viewer.head().await.starts_with("HTTP/1.0 200"));
+    let tags = viewer.tags().await;
+    for kind in [8, 9] {
+        let times: Vec<_> = tags.iter().filter(|tag| tag.kind == kind).map(|tag| tag.time_ms).collect();
+        assert!(times.windows(2).all(|pair| pair[0] <= pair[1]), "{times:?}");
+    }
+    let pictures: Vec<_> = tags.iter().filter(|tag| tag.is_picture()).map(|tag| tag.time_ms).collect();
+    assert_eq!(pictures.len(), 2 * 18);
+    assert!(pictures.windows(2).all(|pair| pair[0] < pair[1]), "{pictures:?}");
+    let asked = platform.terminal.commands.lock().clone();
+    assert!(asked.iter().filter(|command| matches!(command, Command::StartLive { .. })).count() >= 3);
+    until("0x9102", || matches!(platform.terminal.commands.lock().last(), Some(Command::StopLive { .. })))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_viewer_jumps_to_a_key_frame_and_slows_nobody() {
+    let Some(clip) = clip() else { return };
+    let acts = vec![Act::Loop(burst(&clip))];
+    let platform = Platform::start(SIM, acts, |settings| settings.ring_bytes_max = 1 << 20).await;
+    let mut slow = Viewer::open(&platform, FLV).await;
+    slow.head().await;
+    let mut quick = Viewer::open(&platform, FLV).await;
+    quick.head().await;
+    // Far more than sockets and ring hold together.
+    let reader = tokio::spawn(async move {
+        let mut pictures = 0;
+        while pictures < 30_000 {
+            pictures += usize::from(quick.tag().await.expect("it runs").is_picture());
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(60), reader).await.expect("not slowed").expect("reads");
+    let before = platform.server.stats().units_dropped_for_viewers;
+    let mut last = None;
+    let mut jumped = false;
+    for _ in 0..60_000 {
+        let tag = slow.tag().await.expect("it runs");
+        if !tag.is_picture() {
+            continue;
+        }
+        // A clip's 18 pictures repeat: after a jump the first is a key frame out of turn, or in it.
+        if platform.server.stats().units_dropped_for_viewers > before {
+            jumped = true;
+        }
+        last = Some(tag);
+        if jumped {
+            break;
+        }
+    }
+    assert!(last.is_some() && platform.server.stats().units_dropped_for_viewers > 0);
+    let mut after = slow.tag().await.expect("it goes on");
+    while !after.is_key_frame() {
+        after = slow.tag().await.expect("it goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_right_ends_a_running_view_even_of_a_viewer_who_takes_nothing() {
+    let Some(clip) = clip() else { return };
+    let platform = Platform::start(SIM, vec![Act::Loop(burst(&clip))], |_| {}).await;
+    let mut reading = Viewer::open(&platform, FLV).await;
+    reading.head().await;
+    let mut stuck = Viewer::open(&platform, FLV).await;
+    stuck.head().await;
+    let (status, master) = platform.request("GET", "/live/live-42-2-main/index.m3u8?ticket=good").await;
+    assert_eq!(status, 200);
+    let media = master.lines().last().expect("a line").to_owned();
+    let (status, _) = platform.request("GET", &format!("/live/live-42-2-main/{media}")).await;
+    assert_eq!(status, 200);
+
+    platform.viewers.revoked.store(true, Ordering::Relaxed);
+    tokio::time::timeout(Duration::from_secs(10), reading.tags()).await.expect("ends");
+    until("three views ended", || platform.server.stats().views_revoked == 3).await;
+    // What was under way is still read; then there is an end.
+    tokio::time::timeout(Duration::from_secs(10), stuck.tags()).await.expect("ends");
+    let (status, _) = platform.request("GET", &format!("/live/live-42-2-main/{media}")).await;
+    assert_eq!(status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_that_are_wrong_expired_or_of_another_stream_get_their_problem() {
+    let platform = Platform::start(SIM, Vec::new(), |_| {}).await;
+    for (ticket, status) in [("", 401), ("nonsense", 401), ("expired", 401), ("other", 403), ("foreign", 404)]
+    {
+        for path in ["live-42-2-main.flv", "live-42-2-main/index.m3u8"] {
+            let (got, body) = platform.request("GET", &format!("/live/{path}?ticket={ticket}")).await;
+            assert_eq!(got, status, "{ticket} {path}");
+            let problem: serde_json::Value = serde_json::from_str(&body).expect("a problem");
+            assert_eq!(problem["status"], status);
+        }
+    }
+    assert_eq!(platform.server.stats().views_refused, 10);
+    assert!(platform.terminal.commands.lock().is_empty());
+    for (method, path, status) in [
+        ("GET", "/", 404),
+        ("GET", "/live/live-42-0-main.flv?ticket=good", 404),
+        ("GET", "/live/live-42-2-main/media.m3u8?session=0", 403),
+        ("GET", "/live/live-42-2-main/../../etc/passwd", 403),
+        ("POST", "/live/live-42-2-main.flv?ticket=good", 405),
+        ("OPTIONS", "/live/live-42-2-main.flv", 204),
+    ] {
+        assert_eq!(platform.request(method, path).await.0, status, "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_refuses_or_a_channel_that_is_taken_is_said() {
+    let Some(clip) = clip() else { return };
+    let acts = vec![Act::Refuse(3), Act::Loop(clip)];
+    let platform = Platform::start(SIM, acts, |_| {}).await;
+    let (status, body) = platform.request("GET", &format!("/{FLV}")).await;
+    assert_eq!(status, 502, "{body}");
+    let mut main = Viewer::open(&platform, FLV).await;
+    main.head().await;
+    let (status, body) = platform.request("GET", "/live/live-42-2-sub.flv?ticket=good").await;
+    assert_eq!(status, 409);
+    assert!(body.contains("live-42-2-main"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flv_comes_by_web_socket_too() {
+    let Some(clip) = clip() else { return };
+    let platform = Platform::start(SIM, vec![Act::Send(clip)], |_| {}).await;
+    let socket = TcpStream::connect(platform.server.viewer_addr()).await.expect("connects");
+    let url = format!("ws://{}/{FLV}", platform.server.viewer_addr());
+    let (mut socket, answer) = tokio_tungstenite::client_async(url, socket).await.expect("upgrades");
+    assert_eq!(answer.status(), 101);
+    socket.send(Message::Ping(bytes::Bytes::from_static(b"x"))).await.expect("sends");
+    let mut flv = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Binary(chunk) = message {
+            flv.extend_from_slice(&chunk);
+        }
+    }
+    assert!(flv.starts_with(b"FLV"));
+    let mut at = 13;
+    let mut pictures = 0;
+    while let Some([kind, a, b, c, ..]) = flv.get(at..at + 11) {
+        let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+        pictures += usize::from(*kind == 9 && flv[at + 12] == 1);
+        at += length + 15;
+    }
+    assert_eq!((at, pictures), (flv.len(), 18));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cmsv6_forms_play_and_fail_in_their_own_words() {
+    let Some(clip) = clip() else { return };
+    let platform = Platform::start(SIM, vec![Act::Send(clip)], |_| {}).await;
+    let path = "/3/3?AVType=1&jsession=good&DevIDNO=D&Channel=1&Stream=0";
+    for (path, status, result) in [
+        ("/3/3?AVType=1&jsession=bad&DevIDNO=D&Channel=1&Stream=0", 403, 5),
+        ("/3/3?AVType=1&jsession=good&DevIDNO=X&Channel=1&Stream=0", 404, 21),
+        ("/3/3?AVType=1&jsession=good&DevIDNO=D&Channel=x", 400, 3),
+        ("/hls/1_D_1_0.m3u8?jsession=bad", 403, 5),
+        ("/hls/1_X_1_0.m3u8?jsession=good", 404, 21),
+        ("/hls/7.ts?session=0", 403, 5),
+    ] {
+        let (got, body) = platform.request("GET", path).await;
+        assert_eq!(
+            (got, body.as_str()),
+            (status, &*format!("{{\"cmsserver\":1,\"result\":{result}}}")),
+            "{path}"
+        );
+    }
+    let mut viewer = Viewer::open(&platform, &path[1..]).await;
+    assert!(viewer.head().await.contains("video/x-flv"));
+    let (status, playlist) = platform.request("GET", "/hls/1_D_1_0.m3u8?jsession=good").await;
+    assert_eq!(status, 200);
+    assert!(playlist.starts_with("#EXTM3U\n"), "{playlist}");
+    let line = playlist.lines().find(|line| line.contains(".ts?")).expect("a segment");
+    let (status, _) = platform.request("GET", &format!("/hls/{line}")).await;
+    assert_eq!(status, 200);
+    assert_eq!(viewer.tags().await.iter().filter(|tag| tag.is_picture()).count(), 18);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hls_playlist_ends_and_its_numbers_go_on() {
+    let Some(clip) = clip() else { return };
+    let acts = vec![Act::Send(Arc::clone(&clip)), Act::Send(clip)];
+    let platform = Platform::start(SIM, acts, |_| {}).await;
+    let (_, master) = platform.request("GET", "/live/live-42-2-main/index.m3u8?ticket=good").await;
+    let media = format!("/live/live-42-2-main/{}", master.lines().last().expect("a line"));
+    let mut playlist = String::new();
+    while !playlist.contains("#EXT-X-ENDLIST") {
+        let (status, text) = platform.request("GET", &media).await;
+        assert_eq!(status, 200);
+        let number = |text: &str| {
+            let line =
+                text.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:").map(str::to_owned));
+            line.map_or(0, |line| line.parse::<u64>().expect("a number"))
+        };
+        assert!(number(&text) >= number(&playlist));
+        playlist = text;
+    }
+    assert_eq!(playlist.matches("#EXTINF").count(), 2, "{playlist}");
+    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{playlist}");
+    assert!(playlist.contains("#EXT-X-MAP:URI=\"init-"), "{playlist}");
+    assert!(playlist.contains("#EXT-X-TARGETDURATION:2\n"), "{playlist}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_the_newest_key_frame_of_a_running_stream() {
+    let Some(clip) = clip() else { return };
+    let platform = Platform::start(SIM, vec![Act::Loop(clip)], |_| {}).await;
+    let stream: StreamKey = "live-42-2-main".parse().expect("a key");
+    assert_eq!(platform.server.snapshot(stream).await, Err(MediaError::NotRunning(stream)));
+    let mut viewer = Viewer::open(&platform, FLV).await;
+    viewer.head().await;
+    let jpeg = platform.server.snapshot(stream).await.expect("a picture");
+    assert!(jpeg.starts_with(&[0xff, 0xd8, 0xff]) && jpeg.ends_with(&[0xff, 0xd9]));
+    // Frame header: SOF0, length, 8 bits, height, width.
+    let frame = jpeg.windows(2).position(|two| two == [0xff, 0xc0]).expect("a baseline JPEG");
+    assert_eq!(jpeg[frame + 5..frame + 9], [1, 32, 1, 96]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_without_a_request_or_without_packets_are_closed_and_counted() {
+    let Some(clip) = clip() else { return };
+    let platform = Platform::start(SIM, Vec::new(), |settings| settings.first_packet_s = 1).await;
+    let live = platform.server.live_addr();
+    let closed = async |mut socket: TcpStream| {
+        let mut byte = [0];
+        let read =
+            tokio::time::timeout(Duration::from_secs(10), socket.read(&mut byte)).await.expect("closed");
+        assert!(matches!(read, Ok(0) | Err(_)));
+    };
+    let mut nobody = TcpStream::connect(live).await.expect("connects");
+    let _ = send(&mut nobody, &burst(&clip)).await;
+    closed(nobody).await;
+    until("counted", || platform.server.stats().connections_without_request == 1).await;
+
+    let silent = TcpStream::connect(live).await.expect("connects");
+    closed(silent).await;
+    let mut garbage = TcpStream::connect(live).await.expect("connects");
+    let _ = garbage.write_all(&vec![0x7e; 1 << 20]).await;
+    closed(garbage).await;
+    until("counted", || platform.server.stats().connections_without_packet == 2).await;
+    assert_eq!(platform.server.stats().sources, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_for_nobody_on_a_running_connection_are_counted_and_skipped() {
+    let Some(clip) = clip() else { return };
+    let mixed: Recording = clip
+        .iter()
+        .flat_map(|(at_ms, packet)| {
+            let mut other = packet.clone();
+            other[14] = 9;
+            [(*at_ms, packet.clone()), (*at_ms, other)]
+        })
+        .collect();
+    let platform = Platform::start(SIM, vec![Act::Send(Arc::new(mixed))], |_| {}).await;
+    let mut viewer = Viewer::open(&platform, FLV).await;
+    viewer.head().await;
+    assert_eq!(viewer.tags().await.iter().filter(|tag| tag.is_picture()).count(), 18);
+    assert_eq!(platform.server.stats().packets_for_nobody, u64::try_from(clip.len()).expect("few"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_protocols_on_the_viewer_port_are_refused() {
+    let platform = Platform::start(SIM, Vec::new(), |_| {}).await;
+    for (bytes, answer) in [
+        (&b"OPTIONS rtsp://h/x RTSP/1.0\r\nCSeq: 1\r\n\r\n"[..], "RTSP/1.0 501 "),
+        (b"\x03\0\0\0\0", ""),
+        (b"\x16\x03\x01\x02\0", ""),
+        (b"01cd\x81\x62", ""),
+    ] {
+        let mut socket = TcpStream::connect(platform.server.viewer_addr()).await.expect("connects");
+        socket.write_all(bytes).await.expect("sends");
+        let mut got = Vec::new();
+        // Closing with bytes unread resets the connection.
+        let _ = socket.read_to_end(&mut got).await;
+        assert!(String::from_utf8_lossy(&got).starts_with(answer));
+    }
+    assert_eq!(platform.server.stats().viewer_protocol_unknown, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_server_ends_its_views_and_stops_its_terminals() {
+    let Some(clip) = clip() else { return };
+    let platform = Platform::start(SIM, vec![Act::Loop(clip)], |_| {}).await;
+    let mut viewer = Viewer::open(&platform, FLV).await;
+    viewer.head().await;
+    platform.server.shutdown().await;
+    viewer.tags().await;
+    assert!(matches!(platform.terminal.commands.lock().last(), Some(Command::StopLive { .. })));
+}
