@@ -95,6 +95,12 @@ impl Terminal {
                 let reason = self.serve(stream).await;
                 debug!(terminal.sim = %self.account.sim, "terminal {} lost its link: {reason:?}", self.account.sim);
                 self.session.disconnected();
+                // What arrived last still counts, above all an acknowledgement.
+                while let Some(output) = self.session.poll() {
+                    if let Output::Event(event) = output {
+                        self.on_event(event);
+                    }
+                }
                 if self.account.log_ins > log_ins {
                     back_off = BACK_OFF_FIRST;
                 }

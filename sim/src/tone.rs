@@ -29,10 +29,10 @@ fn a_law(sample: i16) -> u8 {
     // 13 bits of magnitude; negative values count from -1.
     let magnitude = (if sample >= 0 { i32::from(sample) } else { -i32::from(sample) - 1 }) >> 4;
     let code = match magnitude {
-        0..32 => magnitude >> 1,
+        0..32 => magnitude,
         _ => {
-            let segment = 27 - magnitude.leading_zeros() as i32;
-            segment << 4 | magnitude >> segment & 0x0f
+            let shift = 27 - magnitude.leading_zeros() as i32;
+            ((shift + 1) << 4) | ((magnitude >> shift) & 0x0f)
         }
     };
     (code as u8 | sign) ^ 0x55
@@ -48,9 +48,9 @@ mod tests {
         for (sample, code) in [
             (0, 0xd5),
             (-1, 0x55),
-            (16, 0xd5),
-            (32, 0xd4),
-            (-33, 0x54),
+            (16, 0xd4),
+            (32, 0xd7),
+            (-33, 0x57),
             (1_000, 0xfa),
             (-1_000, 0x7a),
             (8_000, 0x8a),
