@@ -95,7 +95,7 @@ fn with_code() -> Pair {
 }
 
 /// A frame of 013912345678 in the 2013 form; the body must need no escapes.
-pub fn frame(id: u16, body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(id: u16, body: &[u8]) -> Vec<u8> {
     let mut plain = id.to_be_bytes().to_vec();
     plain.extend((body.len() as u16).to_be_bytes());
     plain.extend([0x01, 0x39, 0x12, 0x34, 0x56, 0x78, 0x10, 0x00]);

@@ -10,30 +10,30 @@ use protocol::jt808::terminal::{self, Identity, Location};
 use protocol::jt808::{Deframer, Edition, Frame, FrameSettings};
 
 /// The code that [`Pair::log_in`] gives.
-pub const CODE: &[u8] = b"K7-code";
+pub(crate) const CODE: &[u8] = b"K7-code";
 
 type Filter = Box<dyn FnMut(&Frame) -> bool>;
 
-pub struct Pair {
-    pub now: Instant,
-    pub server: server::Session,
-    pub terminal: terminal::Session,
+pub(crate) struct Pair {
+    pub(crate) now: Instant,
+    pub(crate) server: server::Session,
+    pub(crate) terminal: terminal::Session,
     server_input: BytesMut,
     terminal_input: BytesMut,
     /// What the sides reported, in order.
-    pub events: Vec<Event>,
-    pub terminal_events: Vec<terminal::Event>,
-    pub server_closed: Option<server::CloseReason>,
-    pub terminal_closed: Option<terminal::CloseReason>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) terminal_events: Vec<terminal::Event>,
+    pub(crate) server_closed: Option<server::CloseReason>,
+    pub(crate) terminal_closed: Option<terminal::CloseReason>,
     /// Every frame that arrived.
-    pub uplinks: Vec<Frame>,
-    pub downlinks: Vec<Frame>,
+    pub(crate) uplinks: Vec<Frame>,
+    pub(crate) downlinks: Vec<Frame>,
     /// Which frames arrive; all where there is none.
-    pub uplink_filter: Option<Filter>,
-    pub downlink_filter: Option<Filter>,
+    pub(crate) uplink_filter: Option<Filter>,
+    pub(crate) downlink_filter: Option<Filter>,
 }
 
-pub fn settings(edition: Edition) -> terminal::Settings {
+pub(crate) fn settings(edition: Edition) -> terminal::Settings {
     let identity = Identity {
         province: 44,
         city: 300,
@@ -48,7 +48,7 @@ pub fn settings(edition: Edition) -> terminal::Settings {
     terminal::Settings::new(edition, [0, 0, 0, 0, 0x01, 0x39, 0x12, 0x34, 0x56, 0x78], identity)
 }
 
-pub fn location(second: u8) -> Bytes {
+pub(crate) fn location(second: u8) -> Bytes {
     let time = [0x26, 0x11, 0x22, 0x12, 0x00, second / 10 << 4 | second % 10];
     Location { status: 3, latitude_e6: 22_540_000, longitude_e6: 114_050_000, time, ..Location::default() }
         .encode()
@@ -56,11 +56,11 @@ pub fn location(second: u8) -> Bytes {
 
 impl Pair {
     /// Connected, nothing said yet.
-    pub fn new(edition: Edition) -> Self {
+    pub(crate) fn new(edition: Edition) -> Self {
         Self::with(settings(edition), server::Settings::default())
     }
 
-    pub fn with(terminal: terminal::Settings, server: server::Settings) -> Self {
+    pub(crate) fn with(terminal: terminal::Settings, server: server::Settings) -> Self {
         let now = Instant::now();
         let mut pair = Self {
             now,
@@ -83,26 +83,26 @@ impl Pair {
     }
 
     /// A pair whose terminal is registered and authenticated, with nothing recorded yet.
-    pub fn logged_in(edition: Edition) -> Self {
+    pub(crate) fn logged_in(edition: Edition) -> Self {
         let mut pair = Self::new(edition);
         pair.log_in();
         pair
     }
 
-    pub fn log_in(&mut self) {
+    pub(crate) fn log_in(&mut self) {
         self.log_in_keeping();
         self.forget();
     }
 
     /// Connects the terminal again on the same link and logs in; what arrives stays recorded.
-    pub fn reconnect(&mut self) {
+    pub(crate) fn reconnect(&mut self) {
         self.terminal.connected(self.now);
         self.drive();
         self.log_in_keeping();
     }
 
     /// Decides every log-in that waits.
-    pub fn log_in_keeping(&mut self) {
+    pub(crate) fn log_in_keeping(&mut self) {
         let is_login = |e: &Event| matches!(e, Event::Register { .. } | Event::Authenticate { .. });
         while let Some(index) = self.events.iter().position(is_login) {
             match self.events.remove(index) {
@@ -117,7 +117,7 @@ impl Pair {
         assert!(self.terminal.is_authenticated());
     }
 
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.events.clear();
         self.terminal_events.clear();
         self.uplinks.clear();
@@ -125,7 +125,7 @@ impl Pair {
     }
 
     /// Carries everything that the sides have to say, until both are silent.
-    pub fn drive(&mut self) {
+    pub(crate) fn drive(&mut self) {
         loop {
             let mut silent = true;
             while let Some(output) = self.terminal.poll() {
@@ -151,7 +151,7 @@ impl Pair {
     }
 
     /// Raw bytes from the terminal's side of the wire.
-    pub fn inject(&mut self, bytes: &[u8]) {
+    pub(crate) fn inject(&mut self, bytes: &[u8]) {
         self.server_input.extend_from_slice(bytes);
         if let Err(reason) = self.server.receive(self.now, &mut self.server_input, bytes.len()) {
             self.server_closed = Some(reason);
@@ -160,7 +160,7 @@ impl Pair {
     }
 
     /// Lets `duration` pass, with a tick of each side whenever it wants one.
-    pub fn advance(&mut self, duration: Duration) {
+    pub(crate) fn advance(&mut self, duration: Duration) {
         let until = self.now + duration;
         loop {
             let next = self.server.deadline().min(self.terminal.deadline());
@@ -175,25 +175,25 @@ impl Pair {
         }
     }
 
-    pub fn report(&mut self, key: u64, second: u8) {
+    pub(crate) fn report(&mut self, key: u64, second: u8) {
         self.terminal.report(self.now, key, location(second));
         self.drive();
     }
 
-    pub fn store_all(&mut self, outcome: Outcome) {
+    pub(crate) fn store_all(&mut self, outcome: Outcome) {
         for ticket in self.tickets() {
             self.server.stored(self.now, ticket, outcome);
         }
         self.drive();
     }
 
-    pub fn command(&mut self, token: u64, id: u16, body: &[u8]) {
+    pub(crate) fn command(&mut self, token: u64, id: u16, body: &[u8]) {
         self.server.command(self.now, token, Downlink { id, body: Bytes::copy_from_slice(body) });
         self.drive();
     }
 
     /// The tickets of the reports that arrived.
-    pub fn tickets(&self) -> Vec<Ticket> {
+    pub(crate) fn tickets(&self) -> Vec<Ticket> {
         let ticket = |event: &Event| match event {
             Event::Reports { ticket, .. } => Some(*ticket),
             _ => None,
@@ -202,7 +202,7 @@ impl Pair {
     }
 
     /// Kind and number of bodies of the reports that arrived.
-    pub fn reports(&self) -> Vec<(ReportSource, usize)> {
+    pub(crate) fn reports(&self) -> Vec<(ReportSource, usize)> {
         let report = |event: &Event| match event {
             Event::Reports { source, bodies, .. } => Some((*source, bodies.len())),
             _ => None,
@@ -210,7 +210,7 @@ impl Pair {
         self.events.iter().filter_map(report).collect()
     }
 
-    pub fn answers(&self) -> Vec<(u64, Answer)> {
+    pub(crate) fn answers(&self) -> Vec<(u64, Answer)> {
         let answer = |event: &Event| match event {
             Event::Answer { token, answer } => Some((*token, answer.clone())),
             _ => None,
@@ -218,7 +218,7 @@ impl Pair {
         self.events.iter().filter_map(answer).collect()
     }
 
-    pub fn troubles(&self) -> Vec<Trouble> {
+    pub(crate) fn troubles(&self) -> Vec<Trouble> {
         let trouble = |event: &Event| match event {
             Event::Trouble(trouble) => Some(*trouble),
             _ => None,
@@ -226,7 +226,7 @@ impl Pair {
         self.events.iter().filter_map(trouble).collect()
     }
 
-    pub fn acknowledged(&self) -> Vec<u64> {
+    pub(crate) fn acknowledged(&self) -> Vec<u64> {
         let key = |event: &terminal::Event| match event {
             terminal::Event::Acknowledged { key } => Some(*key),
             _ => None,
@@ -235,7 +235,7 @@ impl Pair {
     }
 
     /// The commands that reached the terminal: id, serial.
-    pub fn commands(&self) -> Vec<(u16, u16)> {
+    pub(crate) fn commands(&self) -> Vec<(u16, u16)> {
         let command = |event: &terminal::Event| match event {
             terminal::Event::Command { id, serial, .. } => Some((*id, *serial)),
             _ => None,
@@ -243,11 +243,11 @@ impl Pair {
         self.terminal_events.iter().filter_map(command).collect()
     }
 
-    pub fn uplink_ids(&self) -> Vec<u16> {
+    pub(crate) fn uplink_ids(&self) -> Vec<u16> {
         self.uplinks.iter().map(|frame| frame.header.id).collect()
     }
 
-    pub fn downlink_ids(&self) -> Vec<u16> {
+    pub(crate) fn downlink_ids(&self) -> Vec<u16> {
         self.downlinks.iter().map(|frame| frame.header.id).collect()
     }
 
