@@ -5,7 +5,6 @@ import solid from "vite-plugin-solid";
 const platform = process.env["MOTORCADE_URL"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
-  base: "./",
   plugins: [solid()],
   build: {
     target: "es2022",

@@ -144,6 +144,22 @@ try {
     await id("sign-in").waitFor();
     if (await page.evaluate(() => sessionStorage.length)) throw new Error("tokens stay behind");
   });
+  await visit("login-ended-by-the-server", async () => {
+    await id("account").fill("admin");
+    await id("password").fill(password);
+    await id("sign-in").click();
+    await id("workplace").waitFor();
+    await page.route("**/api/v1/**", (route) =>
+      route.fulfill({
+        status: 401,
+        contentType: "application/problem+json",
+        body: JSON.stringify({ type: "about:blank", title: "Unauthorized", status: 401, detail: "the login has ended" }),
+      }),
+    );
+    // Whichever request comes first ends it, maybe before the click.
+    await id("section-alarms").click({ timeout: 2_000 }).catch(() => undefined);
+    await id("sign-in-error").waitFor();
+  });
   if (errors.length) throw new Error(`the page reported: ${errors.join("; ")}`);
   console.log("ok");
 } catch (error) {

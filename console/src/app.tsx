@@ -4,7 +4,6 @@ import { createResource, createSignal, lazy, Match, onCleanup, Suspense, Switch,
 
 import type { Client } from "./api/client";
 import type { Login } from "./api/login";
-import { Problem } from "./api/problem";
 import { loadSettings } from "./console";
 import { PasswordPage } from "./signin/PasswordPage";
 import { SignIn } from "./signin/SignIn";
@@ -17,9 +16,13 @@ const Workplace = lazy(() => import("./workplace"));
 export function App(props: { login: Login; client: Client }): JSX.Element {
   const [account, setAccount] = createSignal(props.login.account);
   const [must, setMust] = createSignal(props.login.mustChangePassword);
-  const [leaving, setLeaving] = createSignal(false);
+  // Tells the own sign-out from a login that the server ended.
+  let leaving = false;
+  const [ended, setEnded] = createSignal(false);
   onCleanup(
     props.login.onChange(() => {
+      setEnded(account() !== null && props.login.account === null && !leaving);
+      leaving = false;
       setMust(props.login.mustChangePassword);
       setAccount(props.login.account);
     }),
@@ -30,17 +33,13 @@ export function App(props: { login: Login; client: Client }): JSX.Element {
     () => props.client.me(),
   );
   const signOut = () => {
-    setLeaving(true);
+    leaving = true;
     props.login.signOut();
   };
   return (
     <Switch fallback={<Loading />}>
       <Match when={!account()}>
-        <SignIn
-          login={props.login}
-          ended={me.error instanceof Problem && me.error.status === 401 && !leaving()}
-          onDone={() => setLeaving(false)}
-        />
+        <SignIn login={props.login} ended={ended()} />
       </Match>
       <Match when={must()}>
         <PasswordPage login={props.login} forced onCancel={signOut} />

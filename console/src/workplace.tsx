@@ -27,6 +27,8 @@ const SECTIONS: { name: Section; icon: IconName }[] = [
   { name: "pending", icon: "pending" },
 ];
 
+const PENDING_EVERY_MS = 60_000;
+
 export default function Workplace(props: {
   login: Login;
   client: Client;
@@ -69,6 +71,12 @@ export default function Workplace(props: {
     fleet.version();
     setSummary(fleet.summary());
   });
+  // No event tells of a terminal that knocks.
+  const countPending = () => {
+    if (manages) void props.client.pending().then((list) => setPendingCount(list.length), () => undefined);
+  };
+  const counting = setInterval(countPending, PENDING_EVERY_MS);
+  onCleanup(() => clearInterval(counting));
   const onHash = () => setSelected(fromHash());
   const onKey = (event: KeyboardEvent) => {
     if (event.key === "Escape" && !document.fullscreenElement && !document.querySelector("dialog[open]")) select(null);
@@ -82,7 +90,7 @@ export default function Workplace(props: {
     fleet.open();
     window.addEventListener("hashchange", onHash);
     window.addEventListener("keydown", onKey);
-    if (manages) void props.client.pending().then((list) => setPendingCount(list.length), () => undefined);
+    countPending();
   });
   onCleanup(() => {
     fleet.close();

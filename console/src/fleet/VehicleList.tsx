@@ -128,7 +128,7 @@ export function VehicleList(): JSX.Element {
         onKeyDown={onKey}
         data-testid="vehicle-tree"
       >
-        <div class="tree-all" style={{ height: `${all().length * ROW_PX}px` }}>
+        <div class="tree-all" role="presentation" style={{ height: `${all().length * ROW_PX}px` }}>
           {/* By place, so that a change of a vehicle does not replace the element under the pointer. */}
           <Index each={view()}>
             {(row, n) => {

@@ -52,7 +52,7 @@ export const en = {
   "problem.other": "The request failed ({status}).",
 
   "vehicles.title": "Vehicles",
-  "vehicles.search": "Search plate, SIM or device number",
+  "vehicles.search": "Plate, SIM or device number",
   "vehicles.onlineOnly": "Online only",
   "vehicles.count": "{online} of {total} online",
   "vehicles.none": "No vehicles yet",

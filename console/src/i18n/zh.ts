@@ -54,7 +54,7 @@ export const zh: Strings = {
   "problem.other": "请求失败（{status}）。",
 
   "vehicles.title": "车辆",
-  "vehicles.search": "搜索车牌、SIM 卡号或设备号",
+  "vehicles.search": "车牌、SIM 卡号或设备号",
   "vehicles.onlineOnly": "仅在线",
   "vehicles.count": "在线 {online} / {total}",
   "vehicles.none": "还没有车辆",

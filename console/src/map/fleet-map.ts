@@ -48,7 +48,8 @@ export class FleetMap {
   private following = false;
   private loaded = false;
   private writing = false;
-  private fitted = false;
+  /** Until a person moves the map or picks a vehicle, it shows whatever vehicles there are. */
+  private untouched = true;
   private trailsAt = 0;
   private trails: () => Iterable<VehicleState> = () => [];
   private track: Track | null = null;
@@ -84,11 +85,15 @@ export class FleetMap {
     this.map.on("load", () => {
       this.loaded = true;
       this.drawGrid();
+      this.drawSelection();
       this.drawTrack();
       this.write();
     });
     this.map.on("moveend", () => this.drawGrid());
     this.map.on("dragstart", () => this.hooks.onUnfollow());
+    this.map.on("movestart", ({ originalEvent }) => {
+      if (originalEvent) this.untouched = false;
+    });
     this.map.on("click", "vehicles", (event) => {
       const id = event.features?.[0]?.id;
       if (typeof id === "number") this.hooks.onPick(id);
@@ -137,10 +142,8 @@ export class FleetMap {
       return;
     }
     this.selected = id;
-    if (this.loaded) {
-      for (const layer of ["selected", "selected-label"]) this.map.setFilter(layer, ["==", ["id"], id ?? -1]);
-      this.map.setFilter("labels", ["!=", ["id"], id ?? -1]);
-    }
+    this.untouched &&= id === null;
+    this.drawSelection();
     this.keepInView(true);
   }
 
@@ -151,6 +154,7 @@ export class FleetMap {
   }
 
   zoom(by: 1 | -1): void {
+    this.untouched = false;
     this.map.zoomTo(this.map.getZoom() + by, { duration: 250 });
   }
 
@@ -190,6 +194,13 @@ export class FleetMap {
 
   private source(name: string): GeoJSONSource | undefined {
     return this.map.getSource<GeoJSONSource>(name);
+  }
+
+  private drawSelection(): void {
+    if (!this.loaded) return;
+    const id = this.selected ?? -1;
+    for (const layer of ["selected", "selected-label"]) this.map.setFilter(layer, ["==", ["id"], id]);
+    this.map.setFilter("labels", ["!=", ["id"], id]);
   }
 
   private drawGrid(): void {
@@ -262,13 +273,9 @@ export class FleetMap {
     this.drawTrails();
     const minzoom = this.drawn.size > LABELS.vehicles ? LABELS.large : LABELS.small;
     if (this.map.getLayer("labels")?.minzoom !== minzoom) this.map.setLayerZoomRange("labels", minzoom, 24);
-    if (!this.fitted && this.drawn.size > 0) {
-      this.fitted = true;
-      if (this.selected === null) this.fit();
-      else this.keepInView(true);
-    } else if (this.following) {
-      this.keepInView(false);
-    }
+    const shown = diff.add.some(({ id }) => id === this.selected);
+    if (this.untouched && diff.add.length) this.fit();
+    else if (this.following || shown) this.keepInView(shown);
   }
 
   private keepInView(approach: boolean): void {

@@ -9,7 +9,7 @@ import { t } from "../i18n";
 import { Brand } from "../ui/Brand";
 import { LanguageChoice } from "../ui/LanguageChoice";
 
-export function SignIn(props: { login: Login; ended: boolean; onDone: () => void }): JSX.Element {
+export function SignIn(props: { login: Login; ended: boolean }): JSX.Element {
   const [busy, setBusy] = createSignal(false);
   const [error, setError] = createSignal<unknown>(null);
   let account!: HTMLInputElement;
@@ -22,7 +22,6 @@ export function SignIn(props: { login: Login; ended: boolean; onDone: () => void
     setError(null);
     try {
       await props.login.signIn(account.value.trim(), password.value);
-      props.onDone();
     } catch (problem) {
       setError(problem);
       setBusy(false);
