@@ -8,7 +8,6 @@ use std::cell::Cell;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::jt808::header::{HEADER_BYTES_MAX, Header, PACKAGE_BODY_BYTES_MAX, Package};
-use crate::reader::Truncated;
 
 /// What begins and ends every frame.
 pub const DELIMITER: u8 = 0x7e;
@@ -48,14 +47,6 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Reads one frame's content: `message` is what lay between the delimiters, unescaped, without the check
-    /// byte. `offset` is copied.
-    pub fn decode(message: Bytes, offset: u64) -> Result<Self, Truncated> {
-        let (header, body, declared_len) = Header::decode(&message)?;
-        let body = message.slice(message.len() - body.len()..);
-        Ok(Self { header, body, declared_len, offset })
-    }
-
     /// Whether the header declares the length that the body has.
     pub fn length_agrees(&self) -> bool {
         self.declared_len == self.body.len()
@@ -255,18 +246,21 @@ impl Deframer {
         let Some((carried, message)) = segment.split_last() else {
             return Err(FrameErrorKind::Short { bytes });
         };
-        let (carried, message_len) = (*carried, message.len());
-        if Header::decode(message).is_err() {
+        let carried = *carried;
+        let Ok((header, body, declared_len)) = Header::decode(message) else {
             return Err(FrameErrorKind::Short { bytes });
-        }
+        };
+        let (body_at, body_end) = (message.len() - body.len(), message.len());
         if computed != 0 {
             if !self.settings.accept_wrong_checksum {
                 return Err(FrameErrorKind::Checksum { carried, computed: computed ^ carried });
             }
             self.counts.wrong_checksum_accepted += 1;
         }
-        segment.truncate(message_len);
-        Frame::decode(segment.freeze(), offset).map_err(|_| FrameErrorKind::Short { bytes })
+        segment.truncate(body_end);
+        let mut body = segment.freeze();
+        body.advance(body_at);
+        Ok(Frame { header, body, declared_len, offset })
     }
 
     fn count(&mut self, error: FrameError) -> FrameError {
