@@ -147,7 +147,7 @@ pub(crate) fn bcd10(number: u64) -> [u8; 10] {
     let mut rest = number;
     let mut bytes = [0; 10];
     for byte in bytes.iter_mut().rev() {
-        *byte = ((rest / 10 % 10) << 4 | rest % 10) as u8;
+        *byte = (((rest / 10 % 10) << 4) | (rest % 10)) as u8;
         rest /= 100;
     }
     bytes

@@ -135,7 +135,7 @@ pub(crate) fn bcd(time: DateTime<Utc>) -> [u8; 6] {
     let time = time.naive_utc() + chrono::TimeDelta::seconds(BEIJING_S);
     let fields =
         [(time.year() % 100) as u32, time.month(), time.day(), time.hour(), time.minute(), time.second()];
-    fields.map(|field| ((field / 10) << 4 | field % 10) as u8)
+    fields.map(|field| (((field / 10) << 4) | (field % 10)) as u8)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod authentication;
 mod bad_input;
 mod command;
+mod hostile;
 mod idle;
 mod pair;
 mod registration;

@@ -49,7 +49,7 @@ pub(crate) fn settings(edition: Edition) -> terminal::Settings {
 }
 
 pub(crate) fn location(second: u8) -> Bytes {
-    let time = [0x26, 0x11, 0x22, 0x12, 0x00, second / 10 << 4 | second % 10];
+    let time = [0x26, 0x11, 0x22, 0x12, 0x00, ((second / 10) << 4) | (second % 10)];
     Location { status: 3, latitude_e6: 22_540_000, longitude_e6: 114_050_000, time, ..Location::default() }
         .encode()
 }
@@ -131,7 +131,7 @@ impl Pair {
             while let Some(output) = self.terminal.poll() {
                 silent = false;
                 match output {
-                    terminal::Output::Transmit(bytes) => self.to_server(&bytes),
+                    terminal::Output::Transmit(bytes) => self.deliver_up(&bytes),
                     terminal::Output::Event(event) => self.terminal_events.push(event),
                     terminal::Output::Close(reason) => self.terminal_closed = Some(reason),
                 }
@@ -139,7 +139,7 @@ impl Pair {
             while let Some(output) = self.server.poll() {
                 silent = false;
                 match output {
-                    server::Output::Transmit(bytes) => self.to_terminal(&bytes),
+                    server::Output::Transmit(bytes) => self.deliver_down(&bytes),
                     server::Output::Event(event) => self.events.push(event),
                     server::Output::Close(reason) => self.server_closed = Some(reason),
                 }
@@ -251,7 +251,7 @@ impl Pair {
         self.downlinks.iter().map(|frame| frame.header.id).collect()
     }
 
-    fn to_server(&mut self, bytes: &[u8]) {
+    fn deliver_up(&mut self, bytes: &[u8]) {
         let frame = parse(bytes);
         if self.uplink_filter.as_mut().is_none_or(|passes| passes(&frame)) {
             self.uplinks.push(frame);
@@ -262,7 +262,7 @@ impl Pair {
         }
     }
 
-    fn to_terminal(&mut self, bytes: &[u8]) {
+    fn deliver_down(&mut self, bytes: &[u8]) {
         let frame = parse(bytes);
         if self.downlink_filter.as_mut().is_none_or(|passes| passes(&frame)) {
             self.downlinks.push(frame);

@@ -514,7 +514,7 @@ fn calendar(unix_s: u64) -> [u8; 6] {
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     [year % 100, month, day, second / 3_600, second / 60 % 60, second % 60]
-        .map(|field| ((field / 10) << 4 | field % 10) as u8)
+        .map(|field| (((field / 10) << 4) | (field % 10)) as u8)
 }
 
 /// Whether two phone fields are of one terminal: a device may change the header's form, which adds leading zeros.
