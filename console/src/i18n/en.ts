@@ -37,6 +37,7 @@ export const en = {
   "password.old": "Current password",
   "password.new": "New password",
   "password.again": "New password once more",
+  "password.wrongOld": "The current password is wrong.",
   "password.differ": "The two new passwords differ.",
   "password.submit": "Set password",
   "password.done": "The password has been changed.",

@@ -39,6 +39,7 @@ export const zh: Strings = {
   "password.old": "当前密码",
   "password.new": "新密码",
   "password.again": "再次输入新密码",
+  "password.wrongOld": "当前密码错误。",
   "password.differ": "两次输入的新密码不一致。",
   "password.submit": "设置密码",
   "password.done": "密码已修改。",

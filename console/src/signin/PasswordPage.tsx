@@ -3,6 +3,7 @@
 import { createSignal, Show, type JSX } from "solid-js";
 
 import type { Login } from "../api/login";
+import { Problem } from "../api/problem";
 import { words } from "../console";
 import { t } from "../i18n";
 import { Brand } from "../ui/Brand";
@@ -43,7 +44,8 @@ export function PasswordForm(props: {
       await props.login.changePassword(old.value, fresh.value);
       props.onDone?.();
     } catch (error) {
-      setMessage(words(error));
+      const wrong = error instanceof Problem && error.status === 403;
+      setMessage(wrong ? t("password.wrongOld") : words(error));
     } finally {
       setBusy(false);
     }
