@@ -1,0 +1,9 @@
+//! The crate on a real PostgreSQL: a private server for this process, a database for each test.
+
+mod durability;
+mod people;
+mod private;
+mod schema;
+mod scope;
+mod storing;
+mod support;

@@ -1,0 +1,212 @@
+//! Storing: once, whatever comes again; nothing blocks a batch; alarm edges in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db::testing::TestDb;
+use db::{AlarmQuery, Outcome, Page, Track};
+use diesel::connection::SimpleConnection;
+use model::{AlarmChange, AlarmId, AlarmKind, AlarmSet, Report, Scope, TerminalId};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::support::{at, count, report, terminal};
+
+#[tokio::test]
+async fn stored_twice() {
+    let test = TestDb::new().await;
+    let t = terminal(&test, "100").await;
+    let first = report(t, Some(at(0)), 0, 1);
+    let stored = test.db().store_reports(vec![first.clone(), first.clone()]).await.expect("stored");
+    assert_eq!(stored.outcomes, [Outcome::Inserted, Outcome::Duplicate], "twice in one batch");
+    let mut again = first.clone();
+    again.position.received_at += TimeDelta::hours(5);
+    let stored = test.db().store_reports(vec![again, report(t, Some(at(0)), 0, 2)]).await.expect("stored");
+    assert_eq!(
+        stored.outcomes,
+        [Outcome::Duplicate, Outcome::Inserted],
+        "another body at the same time is another"
+    );
+    assert_eq!(count(&test, "position"), 2);
+    let track = test
+        .db()
+        .track_between(&Scope::platform(), Track::Terminal(t), at(0), at(1), &Page::default())
+        .await
+        .expect("a track");
+    assert_eq!(track.items.len(), 2);
+    assert!(track.items.contains(&first.position), "stored as it came");
+}
+
+#[tokio::test]
+async fn poison_row_that_blocks_its_batch() {
+    let test = TestDb::new().await;
+    let t = terminal(&test, "101").await;
+    // impossible times stand under one time, with a flag, and meet the same key again
+    let mut undated = report(t, None, 0, 1);
+    let mut ahead = report(t, Some(at(0) + TimeDelta::days(40)), 0, 2);
+    let stored = test.db().store_reports(vec![undated.clone(), ahead.clone()]).await.expect("stored");
+    assert_eq!(stored.outcomes, [Outcome::Inserted, Outcome::Inserted]);
+    assert_eq!(count(&test, "position_default WHERE NOT dated AND device_time = 'epoch'"), 2);
+    undated.position.received_at += TimeDelta::hours(1);
+    // the same report, sent again when its time has become possible
+    ahead.position.received_at += TimeDelta::days(60);
+    let stored = test.db().store_reports(vec![undated, ahead]).await.expect("stored");
+    assert_eq!(stored.outcomes, [Outcome::Duplicate, Outcome::Duplicate]);
+
+    // what the table refuses, foreseen or not, is put aside in the same commit, once
+    test.connection()
+        .batch_execute("ALTER TABLE position ADD CONSTRAINT unforeseen CHECK (altitude_m <> 666)")
+        .expect("altered");
+    let mut batch: Vec<Report> = (0..20).map(|n| report(t, Some(at(i64::from(n))), 0, 100 + n)).collect();
+    batch[3].position.altitude_m = 666;
+    batch[11].position.altitude_m = 666;
+    batch[5].position.latitude = f64::NAN;
+    batch[7].position.direction_deg = 40_000;
+    batch[9].position.terminal = TerminalId(999_999);
+    let stored = test.db().store_reports(batch.clone()).await.expect("stored");
+    for (place, outcome) in stored.outcomes.iter().enumerate() {
+        let poison = [3, 11, 5, 7, 9].contains(&place);
+        assert_eq!(*outcome, if poison { Outcome::Quarantined } else { Outcome::Inserted }, "report {place}");
+    }
+    assert_eq!(count(&test, "quarantine"), 5);
+    test.db().store_reports(batch).await.expect("stored");
+    assert_eq!(count(&test, "quarantine"), 5);
+    assert_eq!(count(&test, "position WHERE dated"), 15);
+}
+
+#[tokio::test]
+async fn rows_outside_the_prepared_days_are_stored_and_move_when_their_day_is_made() {
+    let test = TestDb::new().await;
+    let t = terminal(&test, "102").await;
+    let old = report(t, Some(at(0) - TimeDelta::days(2_000)), 0, 1);
+    test.db().store_reports(vec![old, report(t, Some(at(0)), 0, 2)]).await.expect("stored");
+    assert_eq!(count(&test, "position_default WHERE dated"), 1);
+    assert_eq!(count(&test, "position_20260301"), 1);
+    let done = test.db().maintain(at(0) - TimeDelta::days(2_000)).await.expect("maintained");
+    assert_eq!(done.days_made, 4);
+    assert_eq!(count(&test, "position_default"), 0);
+    assert_eq!(count(&test, "position"), 2);
+}
+
+#[tokio::test]
+async fn alarm_edges_lost_or_doubled() {
+    for seed in 0..25 {
+        shuffled(seed).await;
+    }
+}
+
+/// Reports of two terminals in random order, batches and repetitions: the alarm table comes out as the
+/// runs of the stored reports, and what was told adds up to it.
+async fn shuffled(seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let test = TestDb::new().await;
+    let terminals = [terminal(&test, "103").await, terminal(&test, "104").await];
+    let mut reports: Vec<Report> = Vec::new();
+    for salt in 0..60_u32 {
+        let bits = u64::from(random.random::<u8>() & 0b11) | u64::from(random.random::<bool>()) << 40;
+        let time = random.random_bool(0.85).then(|| at(i64::from(random.random_range(0..40_u8)) * 7_000));
+        reports.push(report(terminals[usize::from(random.random::<bool>())], time, bits, salt));
+    }
+    let mut arrivals = reports.clone();
+    for _ in 0..20 {
+        arrivals.push(reports[random.random_range(0..reports.len())].clone());
+    }
+    arrivals.shuffle(&mut random);
+    let mut told: BTreeMap<AlarmId, Option<DateTime<Utc>>> = BTreeMap::new();
+    while !arrivals.is_empty() {
+        let size = random.random_range(1..=arrivals.len().min(12));
+        let batch: Vec<Report> = arrivals.drain(..size).collect();
+        for (change, alarm) in test.db().store_reports(batch).await.expect("stored").alarms {
+            match change {
+                AlarmChange::Superseded => drop(told.remove(&alarm.id)),
+                AlarmChange::Started | AlarmChange::Ended => drop(told.insert(alarm.id, alarm.end)),
+            }
+        }
+    }
+    let expected = runs(&reports);
+    let query = AlarmQuery::default();
+    let stored = test.db().alarms(&Scope::platform(), &query, &Page::largest()).await.expect("listed").items;
+    let stored: BTreeMap<AlarmId, Option<DateTime<Utc>>> =
+        stored.into_iter().map(|record| (record.alarm.id, record.alarm.end)).collect();
+    assert_eq!(stored, expected, "seed {seed}");
+    assert_eq!(told, expected, "told, seed {seed}");
+}
+
+/// The alarms by the plain definition: runs of the bit over a track's times.
+fn runs(reports: &[Report]) -> BTreeMap<AlarmId, Option<DateTime<Utc>>> {
+    let mut tracks: BTreeMap<(TerminalId, bool), BTreeMap<DateTime<Utc>, u64>> = BTreeMap::new();
+    for Report { position, .. } in reports {
+        let time = position.device_time.unwrap_or(position.received_at + TimeDelta::microseconds(1));
+        *tracks
+            .entry((position.terminal, position.device_time.is_some()))
+            .or_default()
+            .entry(time)
+            .or_default() |= position.alarms.0;
+    }
+    let mut alarms = BTreeMap::new();
+    for ((terminal, _), instants) in tracks {
+        let kinds: BTreeSet<AlarmKind> = instants.values().flat_map(|bits| AlarmSet(*bits).kinds()).collect();
+        for kind in kinds {
+            let mut open = None;
+            for (time, bits) in &instants {
+                match (open, AlarmSet(*bits).contains(kind)) {
+                    (None, true) => open = Some(*time),
+                    (Some(start), false) => {
+                        alarms.insert(AlarmId::derive(terminal, kind, start), Some(*time));
+                        open = None;
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(start) = open {
+                alarms.insert(AlarmId::derive(terminal, kind, start), None);
+            }
+        }
+    }
+    alarms
+}
+
+#[tokio::test]
+async fn a_late_farewell_of_an_old_link_changes_nothing() {
+    let test = TestDb::new().await;
+    let t = terminal(&test, "105").await;
+    test.db().store_reports(vec![report(t, Some(at(0)), 0b1, 1)]).await.expect("stored");
+    let old = test.db().session_opened(t, "node-a", "192.0.2.1:1").await.expect("opened");
+    assert_eq!((old.newest_at, old.alarms), (Some(at(0)), AlarmSet(1)));
+    let new = test.db().session_opened(t, "node-b", "192.0.2.1:2").await.expect("opened");
+    assert!(!test.db().session_closed(t, old.epoch).await.expect("answered"));
+    assert!(test.db().terminal(&Scope::platform(), t).await.expect("known").online);
+    assert_eq!(test.db().sessions_lost("node-a").await.expect("answered"), []);
+    assert!(test.db().session_closed(t, new.epoch).await.expect("answered"));
+    assert!(!test.db().terminal(&Scope::platform(), t).await.expect("known").online);
+}
+
+#[tokio::test]
+async fn concurrent_batches_over_the_same_terminals_do_not_wait_for_each_other_both_ways() {
+    let test = TestDb::new().await;
+    let mut terminals = Vec::new();
+    for n in 0..8 {
+        terminals.push(terminal(&test, &format!("20{n}")).await);
+    }
+    let batches = (0..12_u32).map(|batch| {
+        let mut reports: Vec<Report> = (0..160_u32)
+            .map(|n| {
+                report(
+                    terminals[n as usize % 8],
+                    Some(at(i64::from(n / 8))),
+                    u64::from(n & 1),
+                    batch * 1_000 + n,
+                )
+            })
+            .collect();
+        reports.shuffle(&mut StdRng::seed_from_u64(u64::from(batch)));
+        let db = test.db().clone();
+        tokio::spawn(async move { db.store_reports(reports).await })
+    });
+    for batch in batches.collect::<Vec<_>>() {
+        let stored = batch.await.expect("no panic").expect("stored");
+        assert!(stored.outcomes.iter().all(|outcome| *outcome == Outcome::Inserted));
+    }
+    assert_eq!(count(&test, "position"), 12 * 160);
+}
