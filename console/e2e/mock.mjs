@@ -131,6 +131,8 @@ const POLICY =
   "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 let refresh = null;
 const access = new Map();
+/** The second account must change the password that it was given. */
+const passwords = { admin: PASSWORD, newcomer: "given" };
 let origin = "";
 
 function tokens() {
@@ -151,8 +153,8 @@ async function api(request, url, body, reply) {
   const path = url.pathname.slice("/api/v1".length);
   const route = `${request.method} ${path}`;
   if (route === "POST /auth/login") {
-    if (body.account !== "admin" || body.password !== PASSWORD) throw failure(401, "Unauthorized", "wrong account or password");
-    return tokens();
+    if (passwords[body.account] !== body.password) throw failure(401, "Unauthorized", "account or password wrong");
+    return { ...tokens(), must_change_password: body.password === "given" };
   }
   if (route === "POST /auth/logout") return (refresh = null), undefined;
   if (route === "POST /auth/refresh") {
@@ -164,6 +166,14 @@ async function api(request, url, body, reply) {
   }
   let found;
   const match = (method, pattern) => (found = request.method === method ? pattern.exec(path) : null);
+  if (route === "POST /me/password") {
+    if (body.old !== passwords.newcomer) throw failure(403, "Forbidden", "the old password is wrong");
+    passwords.newcomer = body.new;
+    // As on the platform, every login of the account ends.
+    access.clear();
+    refresh = null;
+    return undefined;
+  }
   if (route === "GET /me") {
     return {
       account: { id: 1, name: "admin", company_id: 1 },

@@ -44,6 +44,24 @@ try {
     await id("sign-in").click();
     await id("sign-in-error").getByText("wrong").waitFor();
   });
+  await visit("given-password-is-changed", async () => {
+    await id("account").fill("newcomer");
+    await id("password").fill("given");
+    await id("sign-in").click();
+    for (const [old, again, reply] of [["given", "other", "differ"], ["wrong", "new password", "current password is wrong"]]) {
+      await id("password-old").fill(old);
+      await id("password-new").fill("new password");
+      await id("password-again").fill(again);
+      await id("password-set").click();
+      await page.getByRole("alert").getByText(reply).waitFor();
+    }
+    await id("password-old").fill("given");
+    await id("password-set").click();
+    await id("workplace").waitFor();
+    await id("account-menu").click();
+    await id("sign-out").click();
+    await id("account").fill("admin");
+  });
   await visit("fleet-dark", async () => {
     await id("password").fill(password);
     await id("sign-in").click();
