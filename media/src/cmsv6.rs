@@ -140,7 +140,7 @@ async fn playlist(routes: &Arc<Routes>, name: &str, request: &Request<Incoming>)
     let view = match routes.views.reopened(session, stream) {
         Some(view) => view,
         None => match routes.open_hls(account, stream, Form::MpegTs, Some(session.to_owned())).await {
-            Ok((view, _)) => view,
+            Ok(view) => view,
             Err(answer) => return in_its_words(answer),
         },
     };

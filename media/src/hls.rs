@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -35,10 +35,22 @@ pub(crate) struct Playlist {
     pub(crate) stream: StreamKey,
     /// Which form.
     pub(crate) form: Form,
+    /// The run of the stream: a stream that starts anew has playlists of its own.
+    run: Weak<Stream>,
     state: Mutex<State>,
     /// The number of segments made; rises once more at the end.
     made: watch::Sender<u64>,
     _task: DropGuard,
+}
+
+/// A playlist as it stood.
+pub(crate) struct Text {
+    /// What a player reads.
+    pub(crate) text: String,
+    /// The newest segment that it names.
+    pub(crate) newest: u64,
+    /// Whether it says that there will be no more.
+    pub(crate) ended: bool,
 }
 
 #[derive(Debug)]
@@ -76,6 +88,7 @@ impl Playlist {
         let playlist = Arc::new(Self {
             stream: stream.key,
             form,
+            run: Arc::downgrade(stream),
             state: Mutex::new(State {
                 segments: VecDeque::new(),
                 inits: VecDeque::new(),
@@ -123,9 +136,8 @@ impl Playlist {
         }
     }
 
-    /// The playlist's text, and the newest segment it names; None while there is no segment. `suffix` follows
-    /// every URL's file name.
-    pub(crate) fn text(&self, suffix: &str) -> Option<(String, u64)> {
+    /// The playlist as it stands; None while there is no segment. `suffix` follows every URL's file name.
+    pub(crate) fn text(&self, suffix: &str) -> Option<Text> {
         let state = self.state.lock();
         let newest = state.segments.back()?.number;
         let first = state.segments.front()?;
@@ -156,12 +168,12 @@ impl Playlist {
         if state.ended {
             text.push_str("#EXT-X-ENDLIST\n");
         }
-        Some((text, newest))
+        Some(Text { text, newest, ended: state.ended })
     }
 
-    /// Whether the last segment was made.
-    pub(crate) fn is_ended(&self) -> bool {
-        self.state.lock().ended
+    /// Whether it is of this run of the stream.
+    pub(crate) fn is_of(&self, stream: &Arc<Stream>) -> bool {
+        Weak::as_ptr(&self.run) == Arc::as_ptr(stream)
     }
 
     /// The upper bound of a segment's duration, as announced.
@@ -232,7 +244,7 @@ impl State {
 
 /// The task that makes segments.
 struct Maker {
-    playlist: std::sync::Weak<Playlist>,
+    playlist: Weak<Playlist>,
     form: Form,
     stream: Arc<Stream>,
     cursor: Cursor,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -189,7 +190,7 @@ impl Routes {
             Err(answer) => return answer,
         };
         let view = match self.open_hls(account, stream, Form::Fmp4, None).await {
-            Ok((view, _)) => view,
+            Ok(view) => view,
             Err(answer) => return answer,
         };
         let resolution = self.resolution(stream).await;
@@ -209,14 +210,14 @@ impl Routes {
         }
     }
 
-    /// An HLS view, once the stream runs; its error as the answer and as the reason's status.
+    /// An HLS view, once the stream runs; where it does not, the answer that says why.
     pub(crate) async fn open_hls(
         &self,
         account: AccountId,
         stream: StreamKey,
         form: Form,
         opener: Option<String>,
-    ) -> Result<(Arc<HlsView>, Arc<Stream>), Answer> {
+    ) -> Result<Arc<HlsView>, Answer> {
         let view = self.views.open(account, stream, CancellationToken::new()).map_err(|_| too_many())?;
         let attachment =
             self.hub.attach(stream).await.map_err(|reason| problem(answer::end_status(&reason), reason))?;
@@ -224,14 +225,14 @@ impl Routes {
         // Before waiting, so that nothing from the first key frame on is missed.
         let playlist = self.playlist(&source, form);
         source.started().await.map_err(|reason| problem(answer::end_status(&reason), reason))?;
-        Ok((self.views.keep(view, opener, playlist, attachment), source))
+        Ok(self.views.keep(view, opener, playlist, attachment))
     }
 
     /// The running playlist of a stream, shared by its viewers, or a new one.
     fn playlist(&self, stream: &Arc<Stream>, form: Form) -> Arc<Playlist> {
         let mut playlists = self.playlists.lock();
         let running = playlists.get(&(stream.key, form)).and_then(Weak::upgrade);
-        if let Some(playlist) = running.filter(|playlist| !playlist.is_ended()) {
+        if let Some(playlist) = running.filter(|playlist| playlist.is_of(stream)) {
             return playlist;
         }
         playlists.retain(|_, playlist| playlist.strong_count() > 0);
@@ -263,16 +264,15 @@ fn too_many() -> Answer {
 /// The playlist of a view. Held for a while when it has nothing new to tell: players that ask too early, or
 /// give up after some askings, then see every segment.
 pub(crate) async fn media_playlist(view: &HlsView, suffix: &str) -> Answer {
-    use std::sync::atomic::Ordering;
-
     let told = view.told.load(Ordering::Relaxed);
     let hold = if told == 0 { FIRST_SEGMENT } else { view.playlist.target().min(HOLD_MAX) };
     // Over time is no failure: the answer then says the same again.
     let _ = tokio::time::timeout(hold, view.playlist.newer(told)).await;
     match view.playlist.text(suffix) {
-        Some((text, newest)) => {
-            view.told.store(newest, Ordering::Relaxed);
-            answer::bytes(StatusCode::OK, "application/vnd.apple.mpegurl", text)
+        Some(playlist) => {
+            view.told.store(playlist.newest, Ordering::Relaxed);
+            view.told_end.store(playlist.ended, Ordering::Relaxed);
+            answer::bytes(StatusCode::OK, "application/vnd.apple.mpegurl", playlist.text)
         }
         None => problem(StatusCode::NOT_FOUND, "the stream has brought no picture"),
     }

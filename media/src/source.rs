@@ -101,10 +101,9 @@ impl Source {
             && sets.update(&frame.data)
             && let Some(track) = VideoTrack::new(sets)
             && self.track.as_deref() != Some(&track)
+            && self.track.replace(Arc::new(track)).is_some()
         {
-            if self.track.replace(Arc::new(track)).is_some() {
-                self.outlet.generation.store(self.outlet.stream.next_generation(), Ordering::Relaxed);
-            }
+            self.outlet.generation.store(self.outlet.stream.next_generation(), Ordering::Relaxed);
         }
         // Until the first key frame, and after a loss until the next, a decoder would show rubbish.
         let Some(track) = self.track.as_ref().filter(|_| !frame.gap && (self.arrived || frame.key)) else {

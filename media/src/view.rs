@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -64,6 +64,8 @@ pub(crate) struct HlsView {
     pub(crate) playlist: Arc<Playlist>,
     /// The newest segment that it was told of.
     pub(crate) told: AtomicU64,
+    /// Whether it was told of the end. Whoever opens the stream again after that wants another view.
+    pub(crate) told_end: AtomicBool,
     view: View,
     _attachment: Attachment,
     used_at: Mutex<Instant>,
@@ -123,6 +125,7 @@ impl Views {
             opener,
             playlist,
             told: AtomicU64::new(0),
+            told_end: AtomicBool::new(false),
             view,
             _attachment: attachment,
             used_at: Mutex::new(Instant::now()),
@@ -138,13 +141,17 @@ impl Views {
         Some(view)
     }
 
-    /// The HLS view of `stream` that `opener` opened before and whose playlist has not ended.
+    /// The HLS view of `stream` that `opener` opened before and that was not told of the end.
     pub(crate) fn reopened(&self, opener: &str, stream: StreamKey) -> Option<Arc<HlsView>> {
         let name = self
             .hls
             .lock()
             .values()
-            .find(|view| view.opener.as_deref() == Some(opener) && view.stream() == stream)
+            .find(|view| {
+                view.opener.as_deref() == Some(opener)
+                    && view.stream() == stream
+                    && !view.told_end.load(Ordering::Relaxed)
+            })
             .map(|view| view.name.clone())?;
         self.hls(&name)
     }
