@@ -14,7 +14,7 @@ pub fn decode_alaw(byte: u8) -> i16 {
 /// The sample of a µ-law byte.
 pub fn decode_ulaw(byte: u8) -> i16 {
     let byte = !byte;
-    let magnitude = ((i16::from(byte & 0x0F) << 3) + 0x84 << (byte >> 4 & 7)) - 0x84;
+    let magnitude = (((i16::from(byte & 0x0F) << 3) + 0x84) << (byte >> 4 & 7)) - 0x84;
     if byte & 0x80 != 0 { -magnitude } else { magnitude }
 }
 

@@ -22,7 +22,7 @@ pub fn strip(payload_type: PayloadType, body: Bytes) -> (Bytes, bool) {
 /// Appends `voice` behind its HiSilicon header, for a device that puts one on its own packets.
 /// Without the header when the length cannot be said: odd, or above 510 bytes.
 pub fn prepend(voice: &[u8], out: &mut Vec<u8>) {
-    if voice.len() % 2 == 0
+    if voice.len().is_multiple_of(2)
         && let Ok(words) = u8::try_from(voice.len() / 2)
     {
         out.extend_from_slice(&[0, 1, words, 0]);
