@@ -61,14 +61,7 @@ impl Viewer {
     }
 
     async fn more(&mut self) -> bool {
-        let mut buffer = [0; 16 * 1024];
-        match self.socket.read(&mut buffer).await {
-            Ok(0) | Err(_) => false,
-            Ok(count) => {
-                self.bytes.extend_from_slice(&buffer[..count]);
-                true
-            }
-        }
+        matches!(self.socket.read_buf(&mut self.bytes).await, Ok(1..))
     }
 
     async fn head(&mut self) -> &str {
