@@ -90,7 +90,7 @@ impl World {
     /// Every stored dated position of the terminal, by device time.
     pub async fn track(&self, terminal: TerminalId) -> Vec<Position> {
         let (from, to) = (chrono::Utc::now() - chrono::TimeDelta::days(3), chrono::Utc::now());
-        let page = db::Page::default();
+        let page = db::Page::new(None, Some(db::Page::LIMIT_MAX)).expect("within the bound");
         let track = db::Track::Terminal(terminal);
         let to = to + chrono::TimeDelta::days(1);
         let paged = self.database.db().track_between(&Scope::platform(), track, from, to, &page).await;
