@@ -13,8 +13,15 @@ fn read(platform: &Platform, path: &str) -> Option<Value> {
     runtime.block_on(async {
         let http = reqwest::Client::new();
         let login = serde_json::json!({"account": "admin", "password": PASSWORD});
-        let tokens: Value =
-            http.post(platform.url("/api/v1/auth/login")).json(&login).send().await.ok()?.json().await.ok()?;
+        let tokens: Value = http
+            .post(platform.url("/api/v1/auth/login"))
+            .json(&login)
+            .send()
+            .await
+            .ok()?
+            .json()
+            .await
+            .ok()?;
         let token = tokens["access_token"].as_str()?;
         let reply = http.get(platform.url(path)).bearer_auth(token).send().await.ok()?;
         if reply.status().is_success() { reply.json().await.ok() } else { None }
@@ -44,7 +51,8 @@ fn content(platform: &Platform) -> Option<Vec<(String, usize)>> {
 fn backup_then_restore_into_an_empty_folder() {
     let mut original = Platform::start(Options::default().arg("--demo"));
     wait_for("positions of the demo's vehicles", Duration::from_secs(60), || {
-        content(&original).filter(|content| content.len() == 20 && content.iter().all(|(_, positions)| *positions > 1))
+        content(&original)
+            .filter(|content| content.len() == 20 && content.iter().all(|(_, positions)| *positions > 1))
     });
     let folder = tempfile::Builder::new().prefix("mcr").tempdir_in("/tmp").expect("a folder");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -74,7 +82,9 @@ fn backup_then_restore_into_an_empty_folder() {
     let restored = Platform::start_in(Options::default().env("MOTORCADE_ADMIN_PASSWORD", "another"), &data);
     let brought_back = content(&restored).expect("the old password still works");
     assert_eq!(brought_back.len(), before.len());
-    for (((plate, least), (_, most)), (restored_plate, positions)) in before.iter().zip(&after).zip(&brought_back) {
+    for (((plate, least), (_, most)), (restored_plate, positions)) in
+        before.iter().zip(&after).zip(&brought_back)
+    {
         assert_eq!(plate, restored_plate);
         assert!((least..=most).contains(&positions), "{plate}: {least} <= {positions} <= {most}");
     }

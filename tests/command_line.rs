@@ -6,8 +6,13 @@ use support::motorcade;
 
 fn refused(args: &[&str], env: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
-    let output =
-        motorcade().args(args).envs(env.iter().copied()).arg("--data").arg(folder.path()).output().expect("it runs");
+    let output = motorcade()
+        .args(args)
+        .envs(env.iter().copied())
+        .arg("--data")
+        .arg(folder.path())
+        .output()
+        .expect("it runs");
     assert!(!output.status.success(), "{args:?} is refused");
     assert!(output.stdout.is_empty(), "nothing is ready");
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -24,13 +29,16 @@ fn a_role_not_built_yet_is_refused() {
 fn a_wrong_setting_is_named() {
     assert!(refused(&["serve"], &[("MOTORCADE__WEB__LISEN", "127.0.0.1:0")]).contains("lisen"));
     assert!(refused(&["serve"], &[("MOTORCADE__GATEWAY__ADMISSION", "everybody")]).contains("everybody"));
-    assert!(refused(&["serve"], &[("MOTORCADE__TLS__CERT", "x")]).contains("tls.cert and tls.key go together"));
+    assert!(
+        refused(&["serve"], &[("MOTORCADE__TLS__CERT", "x")]).contains("tls.cert and tls.key go together")
+    );
     assert!(refused(&["serve", "--config", "does-not-exist.toml"], &[]).contains("does-not-exist.toml"));
 }
 
 #[test]
 fn settings_of_listeners_not_built_yet_are_accepted_and_unused() {
     // Refused for the role, not for the settings.
-    let env = [("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"), ("MOTORCADE__RTSP__ADVERTISE", "rtsp.example:554")];
+    let env =
+        [("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"), ("MOTORCADE__RTSP__ADVERTISE", "rtsp.example:554")];
     assert!(refused(&["serve", "--roles", "login"], &env).contains("the role login is not built yet"));
 }

@@ -34,7 +34,9 @@ fn every_crate_uses_lower_floors_only() {
     for package in metadata.workspace_packages() {
         let name = package.name.to_string();
         let Some(floor) = floors.get(name.as_str()) else {
-            wrong.push(format!("{name} stands on no floor: put it into the table here and in ARCHITECTURE.md"));
+            wrong.push(format!(
+                "{name} stands on no floor: put it into the table here and in ARCHITECTURE.md"
+            ));
             continue;
         };
         for dependency in &package.dependencies {
@@ -69,7 +71,8 @@ fn protocol_and_model_know_no_sockets_no_sql_no_http() {
             let kind = dependency.kind;
             let forbidden = ["tokio", "diesel", "hyper", "actix-web", "reqwest"];
             assert!(
-                kind == cargo_metadata::DependencyKind::Development || !forbidden.contains(&dependency.name.as_str()),
+                kind == cargo_metadata::DependencyKind::Development
+                    || !forbidden.contains(&dependency.name.as_str()),
                 "{} uses {}",
                 package.name,
                 dependency.name
@@ -94,14 +97,20 @@ fn cmsv6_words_stay_in_their_modules() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut stack: Vec<_> = FLOORS
         .iter()
-        .map(|(name, _)| root.join(name.strip_prefix("motorcade-").unwrap_or("src")).join(
-            if *name == "motorcade" { "" } else { "src" },
-        ))
+        .map(|(name, _)| {
+            root.join(name.strip_prefix("motorcade-").unwrap_or("src")).join(if *name == "motorcade" {
+                ""
+            } else {
+                "src"
+            })
+        })
         .collect();
     let mut wrong = Vec::new();
     while let Some(path) = stack.pop() {
         if path.is_dir() {
-            stack.extend(std::fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+            stack.extend(
+                std::fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()),
+            );
             continue;
         }
         let shown = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();

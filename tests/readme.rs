@@ -34,7 +34,8 @@ fn the_first_calls_of_the_readme_work_as_printed() {
             .env("MOTORCADE_ADMIN_PASSWORD", PASSWORD)
             .output()
             .expect("bash runs");
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         println!("{said}");
         (output.status.success() && said.contains("latitude")).then_some(said)
     });

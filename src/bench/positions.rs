@@ -15,7 +15,9 @@ use db::private::{PrivateServer, PrivateSettings};
 use db::{Db, DbSettings};
 use model::{AlarmSet, Position, Report, StatusSet, TerminalId};
 use protocol::jt808::message::{Authentication, GeneralReply, RegisterAnswer, Registration};
-use protocol::jt808::{BcdTime, Deframer, Edition, FrameSettings, Header, LocationReport, Phone, frame, id};
+use protocol::jt808::{
+    BcdTime, Deframer, Edition, FrameSettings, Header, LocationReport, Phone, Text, frame, id,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -136,13 +138,23 @@ impl Link {
             number,
         };
         let mut body = Vec::new();
-        Registration::default().encode(&mut body, Edition::V2013);
+        let registration = Registration {
+            layout: Edition::V2013,
+            province: 0,
+            city: 0,
+            maker: Text(b"BENCH"),
+            model: Text(b"bench"),
+            terminal_id: Text(b"0000000"),
+            plate_colour: 1,
+            plate: Text(b""),
+        };
+        registration.encode(&mut body, Edition::V2013);
         link.send(id::REGISTER, &body).await?;
         let answer = link.receive(id::REGISTER_ANSWER).await?;
         let answer = RegisterAnswer::decode(&answer, Edition::V2013)?;
         ensure!(answer.result.0 == 0, "registration refused with result {}", answer.result.0);
         body.clear();
-        Authentication::code_only(answer.code).encode(&mut body, Edition::V2013);
+        Authentication::code_only(answer.code.raw()).encode(&mut body, Edition::V2013);
         link.send(id::AUTHENTICATE, &body).await?;
         let reply = link.receive(id::PLATFORM_REPLY).await?;
         ensure!(GeneralReply::decode(&reply, Edition::V2013)?.result.0 == 0, "authentication refused");

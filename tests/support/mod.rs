@@ -1,5 +1,5 @@
 //! A whole platform for a test: the real binary, in folders and on ports of its own.
-#![allow(dead_code, reason = "every test file uses the part it needs")]
+#![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -162,7 +162,8 @@ pub fn signal(pid: u32, name: &str) {
 
 /// The process number of the private PostgreSQL, while there is one.
 pub fn postmaster_pid(data: &Path) -> Option<u32> {
-    let file = walk(data).into_iter().find(|path| path.file_name().is_some_and(|name| name == "postmaster.pid"))?;
+    let file =
+        walk(data).into_iter().find(|path| path.file_name().is_some_and(|name| name == "postmaster.pid"))?;
     std::fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
 }
 
@@ -202,7 +203,8 @@ fn spawn(options: &Options, data: &Path, log: &Path) -> (Child, Ready) {
     });
     match told.recv_timeout(READY_WITHIN) {
         Ok(line) => {
-            let ready: Ready = serde_json::from_str(&line).unwrap_or_else(|e| panic!("ready line {line:?}: {e}"));
+            let ready: Ready =
+                serde_json::from_str(&line).unwrap_or_else(|e| panic!("ready line {line:?}: {e}"));
             assert!(ready.ready);
             (child, ready)
         }

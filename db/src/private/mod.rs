@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 pub(crate) use binaries::Binaries;
 use folder::Folder;
 pub(crate) use folder::tail;
+use postmaster::Postmaster;
 use supervisor::Supervisor;
 
 use crate::{BackupError, Manifest};
@@ -215,4 +216,11 @@ impl PrivateServer {
         server.stop().await?;
         restored
     }
+}
+
+/// How to connect to the private server of a platform that runs in the data folder `data`, for a command beside
+/// it; None while there is none.
+pub fn running_conninfo(data: &Path) -> Option<String> {
+    let running = Postmaster::surviving(&data.join("postgres/pgdata"))?;
+    running.sockets().map(|sockets| supervisor::conninfo(sockets, PrivateServer::NAME))
 }

@@ -1,6 +1,6 @@
 //! Watches over the server: brings it up, starts it again when it dies, takes it down.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -59,8 +59,7 @@ impl Supervisor {
 
     /// How to connect to database `name`; role and first database share their name.
     pub(super) fn conninfo(&self, name: &str) -> String {
-        let quoted = self.sockets.display().to_string().replace('\\', r"\\").replace('\'', r"\'");
-        format!("host='{quoted}' port=5432 user=motorcade dbname={name}")
+        conninfo(&self.sockets, name)
     }
 
     /// Adopts the survivor where there is one that answers; starts a server otherwise.
@@ -196,4 +195,10 @@ impl Supervisor {
         self.postmaster = Some(postmaster);
         Err(PrivateError::NotReady(format!("process {pid} cannot be ended")))
     }
+}
+
+/// How to connect to database `name` over the socket in `sockets`.
+pub(super) fn conninfo(sockets: &Path, name: &str) -> String {
+    let quoted = sockets.display().to_string().replace('\\', r"\\").replace('\'', r"\'");
+    format!("host='{quoted}' port=5432 user=motorcade dbname={name}")
 }
