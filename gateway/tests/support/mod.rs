@@ -1,6 +1,6 @@
 //! A gateway on real parts for a test: its own database behind a switch, its own spool, terminals that
 //! speak byte by byte.
-#![allow(dead_code, reason = "every test file uses the part it needs")]
+#![allow(dead_code, unused_imports, reason = "every test file uses the part it needs")]
 #![allow(unreachable_pub, reason = "included as a module of each test")]
 
 mod device;
