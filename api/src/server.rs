@@ -45,8 +45,8 @@ pub struct Deps {
     pub terminals: Arc<dyn Terminals>,
     /// Which media server serves a stream.
     pub placement: Arc<dyn Placement>,
-    /// Pictures of running streams.
-    pub media: Arc<dyn Media>,
+    /// Pictures of running streams; None where no media server can be asked from here.
+    pub media: Option<Arc<dyn Media>>,
     /// Where set, the port speaks TLS only.
     pub tls: Option<Arc<ServerConfig>>,
 }

@@ -16,7 +16,7 @@ pub(crate) struct State {
     pub(crate) events: Arc<dyn Events>,
     pub(crate) terminals: Arc<dyn Terminals>,
     pub(crate) placement: Arc<dyn Placement>,
-    pub(crate) media: Arc<dyn Media>,
+    pub(crate) media: Option<Arc<dyn Media>>,
     /// Whose each terminal is.
     pub(crate) directory: Arc<Directory>,
     /// Ends event streams when the server stops.

@@ -74,7 +74,8 @@ pub(crate) async fn snapshot(
     let SnapshotQuery { profile, terminal_id } = query.into_inner();
     let terminal = terminal_of(&caller, &state, vehicle, channel, terminal_id).await?;
     let stream = StreamKey::live(terminal, channel, profile.unwrap_or_default());
-    let picture = state.media.snapshot(stream).await?;
+    let media = state.media.as_ref().ok_or_else(|| Problem::unavailable("no media server is there"))?;
+    let picture = media.snapshot(stream).await?;
     Ok(HttpResponse::Ok().content_type("image/jpeg").insert_header(ContentEncoding::Identity).body(picture))
 }
 

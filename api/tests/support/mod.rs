@@ -1,0 +1,175 @@
+//! The real HTTP face over a fresh database, on a free port, with nobody behind the other seams.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use access::{Access, Keys};
+use api::{Api, Deps, Settings};
+use async_trait::async_trait;
+use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
+use db::testing::TestDb;
+use db::{NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
+use model::{
+    AccountId, Command, CompanyId, Permission, Reply, RoleId, Scope, SendError, StreamKey, TerminalId,
+    TerminalLink, VehicleId,
+};
+use reqwest::{Method, RequestBuilder, Response};
+use rustls::ServerConfig;
+use serde_json::{Value, json};
+
+/// The password of every account here.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// Nobody is connected.
+struct NoTerminals;
+
+#[async_trait]
+impl Terminals for NoTerminals {
+    async fn link(&self, terminal: TerminalId) -> Result<TerminalLink, SendError> {
+        Err(SendError::NotConnected(terminal))
+    }
+    async fn send(&self, terminal: TerminalId, _: Command) -> Result<Reply, SendError> {
+        Err(SendError::NotConnected(terminal))
+    }
+    async fn disconnect(&self, _: TerminalId) {}
+}
+
+struct OneMedia;
+
+impl Placement for OneMedia {
+    fn media_for(&self, _: &StreamKey) -> Option<MediaServer> {
+        Some(MediaServer { viewer: Advertise { host: None, port: 6604 }, tls: false })
+    }
+}
+
+/// A company with everything that one has.
+pub struct Tenant {
+    pub company: CompanyId,
+    pub role: RoleId,
+    /// May do everything in the company.
+    pub account: AccountId,
+    pub name: String,
+    pub vehicle: VehicleId,
+    pub terminal: TerminalId,
+    pub device_no: String,
+    pub plate: String,
+}
+
+pub struct Server {
+    pub database: TestDb,
+    pub access: Access,
+    pub events: Arc<Bus>,
+    pub addr: SocketAddr,
+    pub client: reqwest::Client,
+    api: Option<Api>,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    pub async fn with(tls: Option<Arc<ServerConfig>>) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let database = TestDb::new().await;
+        let access = Access::new(database.db().clone(), Keys::generate());
+        let events = Arc::new(Bus::default());
+        let settings = Settings {
+            web: Listener { listen: SocketAddr::from(([127, 0, 0, 1], 0)), advertise: None },
+            workers: Some(1),
+            ..Settings::default()
+        };
+        let deps = Deps {
+            db: database.db().clone(),
+            access: access.clone(),
+            events: Arc::clone(&events) as _,
+            terminals: Arc::new(NoTerminals),
+            placement: Arc::new(OneMedia),
+            media: None,
+            tls,
+        };
+        let api = Api::start(settings, deps).await.expect("it starts");
+        let addr = api.addr();
+        Self { database, access, events, addr, client: reqwest::Client::new(), api: Some(api) }
+    }
+
+    /// A tenant below the root, of `name`.
+    pub async fn tenant(&self, name: &str) -> Tenant {
+        let (db, all) = (self.database.db(), Scope::platform());
+        let company = NewCompany { parent_id: ROOT_COMPANY, name: name.into() };
+        let company = db.create_company(&all, company).await.expect("a company").id;
+        let account = format!("{name}-manager");
+        let (role, id) = self.account(company, &account, &Permission::ALL).await;
+        let plate = format!("{name}-1");
+        let vehicle = NewVehicle { company_id: company, plate: plate.clone(), plate_colour: 2 };
+        let vehicle = db.create_vehicle(&all, vehicle).await.expect("a vehicle").id;
+        let sim = format!("1390000{:04}", company.0).parse().expect("a SIM");
+        let terminal = NewTerminal { sim, device_no: None, vehicle_id: Some(vehicle), company_id: None };
+        let terminal = db.create_terminal(&all, terminal).await.expect("a terminal");
+        Tenant {
+            company,
+            role,
+            account: id,
+            name: account,
+            vehicle,
+            terminal: terminal.id,
+            device_no: terminal.device_no,
+            plate,
+        }
+    }
+
+    /// An account with a role of its own.
+    pub async fn account(
+        &self,
+        company: CompanyId,
+        name: &str,
+        permissions: &[Permission],
+    ) -> (RoleId, AccountId) {
+        let (db, all) = (self.database.db(), Scope::platform());
+        let role = NewRole {
+            company_id: company,
+            name: name.into(),
+            permissions: permissions.iter().copied().collect(),
+        };
+        let role = db.create_role(&all, role).await.expect("a role").id;
+        let hashes = self.access.hash_password(PASSWORD).await.expect("not busy");
+        let account = NewAccount {
+            company_id: company,
+            role_id: role,
+            name: name.into(),
+            password_hash: hashes.password,
+            md5_hash: hashes.password_md5,
+            must_change_password: false,
+            enabled: true,
+            expires_at: None,
+        };
+        (role, db.create_account(&all, account).await.expect("an account").id)
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.addr))
+    }
+
+    pub async fn log_in(&self, account: &str) -> Value {
+        let reply = self.try_log_in(account, PASSWORD).await;
+        assert_eq!(reply.status(), 200);
+        reply.json().await.expect("tokens")
+    }
+
+    pub async fn try_log_in(&self, account: &str, password: &str) -> Response {
+        let body = json!({"account": account, "password": password});
+        self.request(Method::POST, "/api/v1/auth/login").json(&body).send().await.expect("a reply")
+    }
+
+    /// The access token of a new log-in.
+    pub async fn token(&self, account: &str) -> String {
+        self.log_in(account).await["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    pub async fn stop(mut self) {
+        if let Some(api) = self.api.take() {
+            api.shutdown().await;
+        }
+    }
+}
