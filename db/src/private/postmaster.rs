@@ -158,9 +158,9 @@ fn options(sockets: &Path, settings: &PrivateSettings) -> Vec<(&'static str, Str
             ("listen_addresses", ""),
             ("port", "5432"),
             ("unix_socket_permissions", "0700"),
-            // one machine: nothing is replicated, so the log carries what a crash needs and no more
-            ("wal_level", "minimal"),
-            ("max_wal_senders", "0"),
+            // a standby of the operator's own may follow; without senders its setting would be ignored in silence
+            ("wal_level", "replica"),
+            ("max_wal_senders", "2"),
             ("max_logical_replication_workers", "0"),
             ("max_wal_size", "1GB"),
             ("checkpoint_timeout", "15min"),

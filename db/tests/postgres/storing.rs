@@ -105,7 +105,7 @@ async fn shuffled(seed: u64) {
     let mut reports: Vec<Report> = Vec::new();
     for salt in 0..60_u32 {
         let bits = u64::from(random.random::<u8>() & 0b11) | u64::from(random.random::<bool>()) << 40;
-        let time = random.random_bool(0.85).then(|| at(i64::from(random.random_range(0..40_u8)) * 7_000));
+        let time = random.random_bool(0.85).then(|| at(i64::from(random.random_range(0..40_u8)) * 4_000));
         reports.push(report(terminals[usize::from(random.random::<bool>())], time, bits, salt));
     }
     let mut arrivals = reports.clone();
