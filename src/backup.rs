@@ -13,7 +13,7 @@ use crate::secrets;
 
 /// `motorcade backup`
 #[derive(Debug, Args)]
-pub struct Backup {
+pub(crate) struct Backup {
     #[command(flatten)]
     place: Place,
     /// The folder to write; made, or empty.
@@ -23,7 +23,7 @@ pub struct Backup {
 
 /// `motorcade restore`
 #[derive(Debug, Args)]
-pub struct Restore {
+pub(crate) struct Restore {
     #[command(flatten)]
     place: Place,
     /// The folder that `backup` wrote.
@@ -32,7 +32,7 @@ pub struct Restore {
 }
 
 /// Works while the platform runs. What it acknowledged before the start is in the copy.
-pub fn backup(what: &Backup) -> Result<()> {
+pub(crate) fn backup(what: &Backup) -> Result<()> {
     let config = what.place.config()?;
     start_log(&config.log)?;
     let data = what.place.data_dir()?;
@@ -54,7 +54,7 @@ pub fn backup(what: &Backup) -> Result<()> {
 }
 
 /// Only into an empty data folder, or an empty database of the configuration.
-pub fn restore(what: &Restore) -> Result<()> {
+pub(crate) fn restore(what: &Restore) -> Result<()> {
     let config = what.place.config()?;
     start_log(&config.log)?;
     let data = what.place.data_dir()?;

@@ -11,7 +11,7 @@ use crate::config::{Config, Log, LogFormat};
 /// An open, self-hosted platform for vehicle video fleets.
 #[derive(Debug, Parser)]
 #[command(version, about)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -38,32 +38,32 @@ enum Command {
 
 /// Where configuration and data are.
 #[derive(Clone, Debug, Args)]
-pub struct Place {
+pub(crate) struct Place {
     /// Configuration file (TOML). Every key also works as an environment variable MOTORCADE__SECTION__KEY.
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Folder of the private PostgreSQL, the spool and the secrets
     /// [default: /var/lib/motorcade as root, else motorcade in the XDG data folder]
     #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// `motorcade serve`
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     #[command(flatten)]
-    pub place: Place,
+    pub(crate) place: Place,
     /// Which roles to run [default: every role that is built]
     #[arg(long, value_delimiter = ',', value_name = "ROLE,…")]
-    pub roles: Vec<Role>,
+    pub(crate) roles: Vec<Role>,
     /// Add 20 simulated vehicles, and show the API's documents without a log-in.
     #[arg(long)]
-    pub demo: bool,
+    pub(crate) demo: bool,
 }
 
 /// What a node may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Role {
+pub(crate) enum Role {
     /// Sends terminals to gateways, leads the cluster; not built yet.
     Login,
     /// Terminals' signalling, positions, alarms.
@@ -76,12 +76,12 @@ pub enum Role {
 
 impl Place {
     /// The configuration.
-    pub fn config(&self) -> Result<Config> {
+    pub(crate) fn config(&self) -> Result<Config> {
         Config::read(self.config.as_deref())
     }
 
     /// The data folder; made by whoever needs it.
-    pub fn data_dir(&self) -> Result<PathBuf> {
+    pub(crate) fn data_dir(&self) -> Result<PathBuf> {
         let dir = match &self.data {
             Some(dir) => dir.clone(),
             None if nix::unistd::geteuid().is_root() => PathBuf::from("/var/lib/motorcade"),
@@ -97,7 +97,7 @@ impl Place {
 
 impl Cli {
     /// Runs the command to its end.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         match self.command {
             Command::Serve(serve) => crate::serve::run(&serve),
             Command::Migrate(place) => crate::migrate::run(&place),
@@ -112,7 +112,7 @@ impl Cli {
 }
 
 /// Log lines go to standard error; standard output is for what a command answers.
-pub fn start_log(log: &Log) -> Result<()> {
+pub(crate) fn start_log(log: &Log) -> Result<()> {
     let filter = match log.filter.as_deref() {
         Some(filter) => EnvFilter::try_new(filter).context("log.filter")?,
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
@@ -126,6 +126,6 @@ pub fn start_log(log: &Log) -> Result<()> {
 }
 
 /// The runtime of every command that needs one.
-pub fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
 }

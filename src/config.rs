@@ -15,49 +15,49 @@ const PREFIX: &str = "MOTORCADE__";
 /// The whole configuration. Every key has a default; an unknown one is an error.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where positions, accounts and all that people own is kept.
-    pub database: Database,
+    pub(crate) database: Database,
     /// API, console, documentation, CMSV6 actions.
-    pub web: Web,
+    pub(crate) web: Web,
     /// Terminals asking for a gateway; not built yet.
-    pub login: Unbuilt,
+    pub(crate) login: Unbuilt,
     /// Terminals' signalling.
-    pub gateway: gateway::Settings,
+    pub(crate) gateway: gateway::Settings,
     /// Viewers.
-    pub media: Bound,
+    pub(crate) media: Bound,
     /// Live video from terminals.
-    pub live: Live,
+    pub(crate) live: Live,
     /// Played-back video from terminals; not built yet.
-    pub playback: Unbuilt,
+    pub(crate) playback: Unbuilt,
     /// Talk; not built yet.
-    pub talk: Unbuilt,
+    pub(crate) talk: Unbuilt,
     /// Alarm attachments; not built yet.
-    pub attachment: Unbuilt,
+    pub(crate) attachment: Unbuilt,
     /// RTSP viewers; not built yet.
-    pub rtsp: Unbuilt,
+    pub(crate) rtsp: Unbuilt,
     /// RTMP viewers; not built yet.
-    pub rtmp: Unbuilt,
+    pub(crate) rtmp: Unbuilt,
     /// Prometheus; not built yet.
-    pub metrics: Unbuilt,
+    pub(crate) metrics: Unbuilt,
     /// TLS on every HTTP listener.
-    pub tls: Tls,
+    pub(crate) tls: Tls,
     /// The CMSV6 face.
     pub cmsv6: Cmsv6,
     /// The console's map.
-    pub map: Map,
+    pub(crate) map: Map,
     /// Logs.
-    pub log: Log,
+    pub(crate) log: Log,
 }
 
 /// `[database]`
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Database {
+pub(crate) struct Database {
     /// libpq connection string or URL; None runs a private PostgreSQL.
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Positions older than this many days are dropped.
-    pub retention_days: u32,
+    pub(crate) retention_days: u32,
 }
 
 impl Default for Database {
@@ -69,16 +69,16 @@ impl Default for Database {
 /// A listener's two keys.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// Address and port to bind.
-    pub listen: Option<std::net::SocketAddr>,
+    pub(crate) listen: Option<std::net::SocketAddr>,
     /// host:port as the other side must dial it.
-    pub advertise: Option<Advertise>,
+    pub(crate) advertise: Option<Advertise>,
 }
 
 impl Bound {
     /// With the default port where none is set.
-    pub fn listener(&self, default_port: u16) -> Listener {
+    pub(crate) fn listener(&self, default_port: u16) -> Listener {
         listener(self.listen, self.advertise.as_ref(), default_port)
     }
 }
@@ -99,25 +99,25 @@ fn listener(
 /// A listener that is not built yet: its settings are accepted and unused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Unbuilt {}
+pub(crate) struct Unbuilt {}
 
 /// `[web]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Web {
+pub(crate) struct Web {
     listen: Option<std::net::SocketAddr>,
     advertise: Option<Advertise>,
     /// Whether `/docs` and `/openapi.json` need no log-in.
-    pub public_docs: Option<bool>,
+    pub(crate) public_docs: Option<bool>,
     /// The console's files; None looks beside the program and in the source tree.
-    pub console_dir: Option<PathBuf>,
+    pub(crate) console_dir: Option<PathBuf>,
     /// Threads that serve HTTP.
-    pub workers: Option<usize>,
+    pub(crate) workers: Option<usize>,
 }
 
 impl Web {
     /// Port 8080 unless set.
-    pub fn listener(&self) -> Listener {
+    pub(crate) fn listener(&self) -> Listener {
         listener(self.listen, self.advertise.as_ref(), 8080)
     }
 }
@@ -125,11 +125,11 @@ impl Web {
 /// `[live]`
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Live {
+pub(crate) struct Live {
     listen: Option<std::net::SocketAddr>,
     advertise: Option<Advertise>,
     /// How many ports, from the listener's on: as many streams of one channel can run at once.
-    pub ports: u16,
+    pub(crate) ports: u16,
 }
 
 impl Default for Live {
@@ -140,7 +140,7 @@ impl Default for Live {
 
 impl Live {
     /// Port 6602 unless set.
-    pub fn listener(&self) -> Listener {
+    pub(crate) fn listener(&self) -> Listener {
         listener(self.listen, self.advertise.as_ref(), 6602)
     }
 }
@@ -148,16 +148,16 @@ impl Live {
 /// `[tls]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tls {
+pub(crate) struct Tls {
     /// PEM certificate chain.
-    pub cert: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
     /// PEM private key.
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 }
 
 impl Tls {
     /// Both files, or None where neither is set.
-    pub fn files(&self) -> Result<Option<(&Path, &Path)>> {
+    pub(crate) fn files(&self) -> Result<Option<(&Path, &Path)>> {
         match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => Ok(Some((cert, key))),
             (None, None) => Ok(None),
@@ -169,9 +169,9 @@ impl Tls {
 /// `[cmsv6]`
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Cmsv6 {
+pub(crate) struct Cmsv6 {
     /// Minutes east of UTC of the times in its parameters and replies.
-    pub time_offset_min: i32,
+    pub(crate) time_offset_min: i32,
 }
 
 impl Default for Cmsv6 {
@@ -183,27 +183,27 @@ impl Default for Cmsv6 {
 /// `[map]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Map {
+pub(crate) struct Map {
     /// Raster tiles, `https://…/{z}/{x}/{y}.png`; None keeps the map offline.
-    pub tile_url: Option<String>,
+    pub(crate) tile_url: Option<String>,
     /// Whose tiles they are, shown on the map.
-    pub attribution: Option<String>,
+    pub(crate) attribution: Option<String>,
 }
 
 /// `[log]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub(crate) struct Log {
     /// Text for people, JSON for machines.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
     /// A tracing filter, `info` unless set.
-    pub filter: Option<String>,
+    pub(crate) filter: Option<String>,
 }
 
 /// How log lines look.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     #[default]
     Text,
@@ -213,7 +213,7 @@ pub enum LogFormat {
 
 impl Config {
     /// From `file`, where given, and the environment, which wins.
-    pub fn read(file: Option<&Path>) -> Result<Self> {
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self> {
         let text = match file {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("read configuration {}", path.display()))?,

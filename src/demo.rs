@@ -14,13 +14,13 @@ const VEHICLES: u32 = 20;
 const FIRST_SIM: u64 = 10_000_000_001;
 
 /// The running demo.
-pub struct Demo {
+pub(crate) struct Demo {
     fleet: Fleet,
 }
 
 impl Demo {
     /// Enters the vehicles, whatever the admission of unknown terminals is, and lets them drive.
-    pub async fn start(db: &Db, data: &Path, gateway: SocketAddr) -> Result<Self> {
+    pub(crate) async fn start(db: &Db, data: &Path, gateway: SocketAddr) -> Result<Self> {
         for number in 0..VEHICLES {
             let sim: Sim = (FIRST_SIM + u64::from(number)).to_string().parse().context("a SIM")?;
             let registration = Registration {
@@ -47,7 +47,7 @@ impl Demo {
     }
 
     /// Takes the vehicles off the road.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         // What was acknowledged of a demo is nobody's question.
         let _ = self.fleet.stop().await;
     }

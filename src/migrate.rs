@@ -6,7 +6,7 @@ use crate::cli::{Place, runtime, start_log};
 use crate::place::Running;
 
 /// Prints the migrations that were applied.
-pub fn run(place: &Place) -> Result<()> {
+pub(crate) fn run(place: &Place) -> Result<()> {
     let config = place.config()?;
     start_log(&config.log)?;
     let data = place.data_dir()?;

@@ -8,7 +8,7 @@ use db::private::{PrivateError, PrivateServer, PrivateSettings, running_conninfo
 use crate::config::Config;
 
 /// A database that can be reached now.
-pub struct Running {
+pub(crate) struct Running {
     conninfo: String,
     /// Started for this command, and stopped after it.
     own: Option<PrivateServer>,
@@ -16,7 +16,7 @@ pub struct Running {
 
 impl Running {
     /// The database of the configuration; else the private one, where a running platform has it or started here.
-    pub async fn reach(config: &Config, data: &Path) -> Result<Self> {
+    pub(crate) async fn reach(config: &Config, data: &Path) -> Result<Self> {
         if let Some(url) = &config.database.url {
             return Ok(Self { conninfo: url.clone(), own: None });
         }
@@ -31,12 +31,12 @@ impl Running {
     }
 
     /// How libpq reaches it.
-    pub fn conninfo(&self) -> &str {
+    pub(crate) fn conninfo(&self) -> &str {
         &self.conninfo
     }
 
     /// Stops what was started for the command.
-    pub async fn leave(self) -> Result<()> {
+    pub(crate) async fn leave(self) -> Result<()> {
         match self.own {
             Some(own) => own.stop().await.context("stop the private PostgreSQL"),
             None => Ok(()),

@@ -14,14 +14,14 @@ use gateway::{AuthCodes, AuthKey};
 use serde::{Deserialize, Serialize};
 
 /// Its name in the data folder.
-pub const FILE: &str = "secrets.json";
+pub(crate) const FILE: &str = "secrets.json";
 
 /// Every secret of the platform.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// Log-ins and play tickets.
-    pub access: Keys,
+    pub(crate) access: Keys,
     /// Terminals' authentication codes: the first signs, all of them verify.
     terminals: Vec<TerminalSecret>,
 }
@@ -35,7 +35,7 @@ struct TerminalSecret {
 
 impl Secrets {
     /// From the file in `data_dir`, made with new random secrets where there is none.
-    pub fn read_or_make(data_dir: &Path) -> Result<Self> {
+    pub(crate) fn read_or_make(data_dir: &Path) -> Result<Self> {
         let path = data_dir.join(FILE);
         match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).with_context(|| format!("read {}", path.display())),
@@ -55,7 +55,7 @@ impl Secrets {
     }
 
     /// What signs terminals' authentication codes.
-    pub fn auth_codes(&self) -> Result<AuthCodes> {
+    pub(crate) fn auth_codes(&self) -> Result<AuthCodes> {
         let mut keys = Vec::new();
         for terminal in &self.terminals {
             let mut secret = [0u8; 32];

@@ -27,7 +27,7 @@ use crate::viewers::Rights;
 const MAINTAIN_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(serve: &Serve) -> Result<()> {
+pub(crate) fn run(serve: &Serve) -> Result<()> {
     let config = serve.place.config()?;
     start_log(&config.log)?;
     let roles = Roles::of(&serve.roles)?;

@@ -10,7 +10,7 @@ use crate::config::Log;
 
 /// `motorcade sim`
 #[derive(Debug, Args)]
-pub struct Sim {
+pub(crate) struct Sim {
     /// The gateway's JT/T 808 address.
     #[arg(long, default_value = "127.0.0.1:6608", value_name = "HOST:PORT")]
     gateway: String,
@@ -68,7 +68,7 @@ pub struct Sim {
 }
 
 /// Runs until the duration is over, or SIGTERM or SIGINT; prints what became of the reports.
-pub fn run(sim: Sim) -> Result<()> {
+pub(crate) fn run(sim: Sim) -> Result<()> {
     start_log(&Log::default())?;
     let settings = sim::Settings {
         gateway: sim.gateway,

@@ -15,7 +15,7 @@ use crate::secrets::Secrets;
 
 /// `motorcade user`
 #[derive(Debug, Args)]
-pub struct User {
+pub(crate) struct User {
     #[command(flatten)]
     place: Place,
     #[command(subcommand)]
@@ -49,13 +49,13 @@ enum What {
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 /// 20 random characters, some 116 bits.
-pub fn generated_password() -> String {
+pub(crate) fn generated_password() -> String {
     let mut random = rand::rng();
     (0..20).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
 }
 
 /// Works beside a running platform and without one.
-pub fn run(user: User) -> Result<()> {
+pub(crate) fn run(user: User) -> Result<()> {
     let config = user.place.config()?;
     start_log(&config.log)?;
     let data = user.place.data_dir()?;

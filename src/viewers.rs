@@ -6,7 +6,7 @@ use media::{Refusal, Viewers};
 use model::{AccountId, Channel, Profile, StreamKey, TerminalId};
 
 /// Asks `access`.
-pub struct Rights(pub Access);
+pub(crate) struct Rights(pub Access);
 
 #[async_trait]
 impl Viewers for Rights {
@@ -34,8 +34,8 @@ impl Viewers for Rights {
             .await
             .map_err(refusal)?
             .ok_or(Refusal::NotFound)?;
-        self.recheck(principal.account, terminal).await?;
-        Ok((principal.account, StreamKey::live(terminal, channel, profile)))
+        self.recheck(principal.account.id, terminal).await?;
+        Ok((principal.account.id, StreamKey::live(terminal, channel, profile)))
     }
 
     async fn recheck(&self, account: AccountId, terminal: TerminalId) -> Result<(), Refusal> {

@@ -12,14 +12,14 @@ use super::figure;
 
 /// `motorcade bench idle`
 #[derive(Debug, Args)]
-pub struct Idle {
+pub(crate) struct Idle {
     /// Seconds to let it rest before it is measured.
     #[arg(long, default_value_t = 20)]
     rest_s: u64,
 }
 
 /// Starts a platform of its own and prints the resident memory of its processes.
-pub fn run(what: &Idle) -> Result<()> {
+pub(crate) fn run(what: &Idle) -> Result<()> {
     let folder = super::positions::scratch()?;
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
     for listener in ["WEB", "GATEWAY", "MEDIA", "LIVE"] {

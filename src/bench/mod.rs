@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 
 /// `motorcade bench`
 #[derive(Debug, Args)]
-pub struct Bench {
+pub(crate) struct Bench {
     #[command(subcommand)]
     what: What,
 }
@@ -29,7 +29,7 @@ enum What {
 }
 
 /// Runs one measurement and prints its figures.
-pub fn run(bench: Bench) -> Result<()> {
+pub(crate) fn run(bench: Bench) -> Result<()> {
     println!("machine: {}", machine());
     println!("build: {} {}, {}", env!("CARGO_PKG_VERSION"), commit(), profile());
     match bench.what {

@@ -26,7 +26,7 @@ use crate::cli::runtime;
 
 /// `motorcade bench positions`
 #[derive(Debug, Args)]
-pub struct Positions {
+pub(crate) struct Positions {
     /// Terminals that report at once.
     #[arg(long, default_value_t = 200)]
     terminals: usize,
@@ -42,7 +42,7 @@ pub struct Positions {
 }
 
 /// A folder that goes with the run. Its path is short, for PostgreSQL's socket.
-pub fn scratch() -> Result<tempfile::TempDir> {
+pub(crate) fn scratch() -> Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::Builder::new().prefix("mcb").tempdir_in("/tmp").context("make a folder")?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
@@ -50,7 +50,7 @@ pub fn scratch() -> Result<tempfile::TempDir> {
 }
 
 /// Prints both rates, their ratio, and the acknowledgement times.
-pub fn run(what: &Positions) -> Result<()> {
+pub(crate) fn run(what: &Positions) -> Result<()> {
     runtime()?.block_on(async {
         let folder = scratch()?;
         let private = PrivateServer::start(PrivateSettings::new(folder.path().join("pg"))).await?;
@@ -280,7 +280,7 @@ async fn plain_rate(db: &Db, what: &Positions) -> Result<f64> {
             while Instant::now() < until {
                 let reports: Vec<Report> =
                     (0..batch).map(|n| plain_report(begin, writer, rows + n)).collect();
-                rows += db.raw_insert(reports).await?;
+                rows += db.insert_positions_only(reports).await?;
             }
             Ok::<_, db::DbError>(rows)
         });
