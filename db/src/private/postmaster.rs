@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use super::binaries::Binaries;
@@ -39,13 +40,19 @@ impl Postmaster {
         found.is_postmaster().then_some(found)
     }
 
-    /// Removes a pid file whose process is another program by now: the server itself would believe it.
-    pub(super) fn clear_stale(pgdata: &Path) -> Result<(), PrivateError> {
-        let file = pgdata.join("postmaster.pid");
-        let Ok(text) = fs::read_to_string(&file) else { return Ok(()) };
-        let pid = text.lines().next().unwrap_or_default().trim();
-        if Self::surviving(pgdata).is_none() && Path::new("/proc").join(pid).exists() {
-            fs::remove_file(&file).map_err(PrivateError::io("remove the stale postmaster.pid"))?;
+    /// Removes lock files whose process is gone or another program by now: the server itself believes them
+    /// as long as a process of that number is there. Both folders are the server's alone.
+    fn clear_stale(pgdata: &Path, sockets: &Path) -> Result<(), PrivateError> {
+        if Self::surviving(pgdata).is_some() {
+            return Ok(());
+        }
+        for file in [pgdata.join("postmaster.pid"), sockets.join(".s.PGSQL.5432.lock")] {
+            let Ok(text) = fs::read_to_string(&file) else { continue };
+            let pid = text.lines().next().unwrap_or_default().trim();
+            if !pid.is_empty() && Path::new("/proc").join(pid).exists() {
+                fs::remove_file(&file)
+                    .map_err(PrivateError::io(format!("remove the stale {}", file.display())))?;
+            }
         }
         Ok(())
     }
@@ -57,7 +64,7 @@ impl Postmaster {
         binaries: &Binaries,
         settings: &PrivateSettings,
     ) -> Result<Self, PrivateError> {
-        Self::clear_stale(folder.pgdata())?;
+        Self::clear_stale(folder.pgdata(), sockets)?;
         let (log, log_too) = open_log(&folder.log())?;
         let mut command = Command::new(binaries.program("postgres"));
         command.arg("-D").arg(folder.pgdata());
@@ -92,7 +99,10 @@ impl Postmaster {
     pub(super) fn is_alive(&mut self) -> bool {
         match &mut self.child {
             Some(child) => matches!(child.try_wait(), Ok(None)),
-            None => self.is_postmaster(),
+            None => {
+                self.reap();
+                self.is_postmaster()
+            }
         }
     }
 
@@ -101,6 +111,15 @@ impl Postmaster {
         if let Ok(pid) = i32::try_from(self.pid) {
             // it may have ended just now
             let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+
+    /// Takes the dead process off the table where that falls to us: as process 1 of a container we inherit
+    /// orphans, and one that nobody takes off keeps its number, which its lock files name.
+    fn reap(&self) {
+        if let Ok(pid) = i32::try_from(self.pid) {
+            // not our child, or not dead yet
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
         }
     }
 
