@@ -25,7 +25,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Boxed: most results are no problem, and should not be as large as one.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// A handler's result.
@@ -40,7 +41,7 @@ impl Problem {
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 
@@ -153,8 +154,8 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        if let Some(header) = self.header.clone() {
-            response.insert_header(header);
+        if let Some(header) = &self.header {
+            response.insert_header((header.0.clone(), header.1.clone()));
         }
         let body = openapi::problem::Problem {
             kind: "about:blank".into(),

@@ -78,7 +78,7 @@ impl Db {
 
     /// Drops the days before `first`; says how many.
     pub(crate) async fn drop_days_before(&self, first: NaiveDate) -> Result<usize, DbError> {
-        let there = self.write(|conn| there(conn)).await?;
+        let there = self.write(there).await?;
         let mut dropped = 0;
         for day in there.into_iter().filter(|day| *day < first) {
             self.shared.days.forget(day);

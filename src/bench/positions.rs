@@ -262,7 +262,7 @@ fn device_time(at: DateTime<Utc>) -> BcdTime {
         at.minute(),
         at.second(),
     ]
-    .map(|number| ((number / 10) << 4 | number % 10) as u8);
+    .map(|number| (((number / 10) << 4) | (number % 10)) as u8);
     BcdTime([year, month, day, hour, minute, second])
 }
 

@@ -1,6 +1,6 @@
 //! Gateway and media server in this process, on real parts: a database, a terminal that registers and replays
 //! a recorded stream, viewers on the viewer port.
-#![allow(dead_code, reason = "every test file uses the part it needs")]
+#![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -69,7 +69,7 @@ async fn a_pending_terminal_is_approved_once() {
     let vehicle =
         test.db().vehicle(&Scope::platform(), terminal.vehicle_id.expect("one")).await.expect("there");
     assert_eq!(vehicle.plate, "沪A 12345");
-    assert_eq!(vehicle.terminals, [terminal.clone()]);
+    assert_eq!(vehicle.terminals, std::slice::from_ref(&terminal));
     let again = test.db().approve_terminal(&Scope::platform(), &sim, approval).await;
     assert!(matches!(again, Err(DbError::NotFound)), "{again:?}");
 
