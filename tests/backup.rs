@@ -11,7 +11,7 @@ use support::{Options, PASSWORD, Platform, motorcade, wait_for};
 fn read(platform: &Platform, path: &str) -> Option<Value> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let http = reqwest::Client::new();
+        let http = support::http();
         let login = serde_json::json!({"account": "admin", "password": PASSWORD});
         let tokens: Value = http
             .post(platform.url("/api/v1/auth/login"))

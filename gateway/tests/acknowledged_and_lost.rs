@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use gateway::{Admission, Gateway, Trouble};
 use model::TerminalId;
@@ -10,10 +12,13 @@ use support::{Device, World, location, wait_for, wait_for_trouble};
 
 const SIM: &str = "13900000001";
 
+/// An hour ago, the same for the whole run: a resend says the same time again.
+static BEGIN: LazyLock<DateTime<Utc>> = LazyLock::new(|| {
+    DateTime::from_timestamp(Utc::now().timestamp(), 0).expect("a time") - TimeDelta::hours(1)
+});
+
 fn at(second: i64) -> DateTime<Utc> {
-    let now = Utc::now();
-    DateTime::from_timestamp(now.timestamp(), 0).expect("a time") - TimeDelta::hours(1)
-        + TimeDelta::seconds(second)
+    *BEGIN + TimeDelta::seconds(second)
 }
 
 /// The odometers of the stored positions, in which the tests count.

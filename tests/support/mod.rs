@@ -150,6 +150,13 @@ impl Drop for Platform {
     }
 }
 
+/// An HTTP client.
+pub fn http() -> reqwest::Client {
+    // An error only says that another test of this process was first.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 /// The binary under test.
 pub fn motorcade() -> Command {
     Command::new(env!("CARGO_BIN_EXE_motorcade"))
