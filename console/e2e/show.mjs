@@ -89,7 +89,16 @@ async function run() {
     await id("account").fill("admin");
     await id("password").fill(password);
     await id("sign-in").click();
-    await id("workplace").waitFor({ timeout: WAIT_MS });
+    await id("workplace").or(id("password-new")).first().waitFor({ timeout: WAIT_MS });
+    if (await id("password-new").isVisible()) {
+      // A generated password is changed at the first log-in.
+      if (await id("password-old").isVisible()) await id("password-old").fill(password);
+      await id("password-new").fill(`${password}-changed`);
+      await id("password-again").fill(`${password}-changed`);
+      await id("password-set").click();
+      await id("workplace").waitFor({ timeout: WAIT_MS });
+      console.log("changed the generated password");
+    }
   });
   console.log("signed in");
 
