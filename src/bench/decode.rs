@@ -45,7 +45,8 @@ pub(crate) fn run(what: &Decode) -> Result<()> {
                 let edition = frame.header.edition();
                 if let Ok(report) = LocationReport::decode(&frame.body, edition) {
                     for item in report.items {
-                        items += usize::from(!matches!(black_box(item.read()), ItemValue::Unknown(_)));
+                        let value = item.read();
+                        items += usize::from(!matches!(black_box(&value), ItemValue::Unknown(_)));
                     }
                     black_box(&report);
                     frames += 1;

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 
 use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr;
 
 use crate::jt808::header::{HEADER_BYTES_MAX, Header, PACKAGE_BODY_BYTES_MAX, Package};
 
@@ -214,7 +215,7 @@ impl Deframer {
 
     fn delimiter(&mut self, input: &[u8]) -> Option<usize> {
         let unseen = input.get(self.scanned..).unwrap_or_default();
-        let found = position(unseen, DELIMITER).map(|at| self.scanned + at);
+        let found = memchr(DELIMITER, unseen).map(|at| self.scanned + at);
         self.scanned = input.len();
         found
     }
@@ -234,9 +235,10 @@ impl Deframer {
         (!oversize).then_some(FrameError { offset, kind: FrameErrorKind::Oversize { bytes_max } })
     }
 
+    #[inline]
     fn frame(&mut self, mut segment: BytesMut, offset: u64) -> Result<Frame, FrameErrorKind> {
         let unescaped = unescape(&mut segment);
-        let computed = segment.iter().fold(0, |sum, byte| sum ^ byte);
+        let computed = check(&segment);
         let bytes = segment.len();
         match unescaped {
             Err(lone) if lone.last && computed == 0 => {} // an unescaped check byte
@@ -282,7 +284,7 @@ impl Deframer {
 pub fn encode(header: &Header, body: &[u8], out: &mut Vec<u8>) {
     let mut head = Vec::with_capacity(HEADER_BYTES_MAX);
     header.encode(&mut head, body.len());
-    let check = head.iter().chain(body).fold(0, |sum, byte| sum ^ byte);
+    let check = check(&head) ^ check(body);
     out.reserve(head.len() + body.len() + 8);
     out.push(DELIMITER);
     escape(&head, out);
@@ -326,6 +328,13 @@ pub fn escape(mut bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
+/// The exclusive or of all bytes, sixteen at a time.
+fn check(bytes: &[u8]) -> u8 {
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    let folded = blocks.iter().fold(0, |sum, block| sum ^ u128::from_ne_bytes(*block));
+    folded.to_ne_bytes().iter().chain(rest).fold(0, |sum, byte| sum ^ byte)
+}
+
 struct LoneEscape {
     at: usize,
     last: bool,
@@ -333,7 +342,7 @@ struct LoneEscape {
 
 /// Unescapes in place. After an error the bytes are as far unescaped as they could be.
 fn unescape(bytes: &mut BytesMut) -> Result<(), LoneEscape> {
-    let Some(first) = position(bytes, ESCAPE) else { return Ok(()) };
+    let Some(first) = memchr(ESCAPE, bytes) else { return Ok(()) };
     let cells = Cell::from_mut(bytes.as_mut()).as_slice_of_cells();
     let (mut read, mut write) = (cells.iter().skip(first), cells.iter().skip(first));
     let (mut kept, mut at) = (first, first);
@@ -361,20 +370,6 @@ fn unescape(bytes: &mut BytesMut) -> Result<(), LoneEscape> {
     }
     bytes.truncate(kept);
     lone.map_or(Ok(()), Err)
-}
-
-/// Where `wanted` first stands. `contains` on a block compares a word at a time, which a plain search for the
-/// position does not.
-fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
-    const BLOCK_BYTES: usize = 64;
-    let mut before = 0;
-    for block in bytes.chunks(BLOCK_BYTES) {
-        if block.contains(&wanted) {
-            return block.iter().position(|byte| *byte == wanted).map(|at| before + at);
-        }
-        before += block.len();
-    }
-    None
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ impl Header {
     ///
     /// The form is the one that bit 14 announces, unless the declared length is off by exactly the five bytes
     /// that the forms differ by: then it is the other one.
+    #[inline]
     pub fn decode(message: &[u8]) -> Result<(Self, &[u8], usize), Truncated> {
         let attributes = Reader::new(message.get(2..).unwrap_or_default()).u16().unwrap_or(0);
         let announced = attributes & VERSIONED != 0;

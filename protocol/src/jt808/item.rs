@@ -3,7 +3,8 @@
 //! Steps by the length byte, never by the id. An item is read only when its length is one that its table
 //! knows; the same id means other things to other makers, so everything else stays raw.
 
-use crate::reader::{Reader, Truncated};
+/// Bytes of 0x05: one a wheel.
+const TYRES: usize = 30;
 
 /// The items of a location body, as sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct ItemIter<'a> {
 impl<'a> Iterator for ItemIter<'a> {
     type Item = Item<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Item<'a>> {
         let [id, len, rest @ ..] = self.rest else { return None };
         let (value, rest) = rest.split_at_checked(usize::from(*len))?;
@@ -79,51 +81,50 @@ impl<'a> Item<'a> {
 
     /// What the item says by the standard's tables; [`ItemValue::Unknown`] where they do not know its id, or
     /// know it with another length.
+    #[inline]
     pub fn read(&self) -> ItemValue<'a> {
-        self.standard().ok().flatten().unwrap_or(ItemValue::Unknown(*self))
-    }
-
-    fn standard(&self) -> Result<Option<ItemValue<'a>>, Truncated> {
-        let mut reader = Reader::new(self.value);
-        let reader = &mut reader;
-        Ok(Some(match (self.id, self.value.len()) {
-            (0x01, 4) => ItemValue::Mileage { mileage_x10: reader.u32()? },
-            (0x02, 2) => ItemValue::Fuel { fuel_x10: reader.u16()? },
-            (0x03, 2) => ItemValue::RecorderSpeed { speed_x10: reader.u16()? },
-            (0x04, 2) => ItemValue::AlarmEvent(reader.u16()?),
-            (0x05, 30) => ItemValue::TyrePressures(self.value),
-            (0x06, 2) => ItemValue::CabinTemperature { temperature_c: sign_and_magnitude(reader.u16()?) },
-            (0x11, 1 | 5) => {
-                let place = reader.u8()?;
-                let id = if reader.is_empty() { None } else { Some(reader.u32()?) };
-                ItemValue::Overspeed { place, id }
+        match (self.id, self.value) {
+            (0x01, &[a, b, c, d]) => ItemValue::Mileage { mileage_x10: u32::from_be_bytes([a, b, c, d]) },
+            (0x02, &[a, b]) => ItemValue::Fuel { fuel_x10: u16::from_be_bytes([a, b]) },
+            (0x03, &[a, b]) => ItemValue::RecorderSpeed { speed_x10: u16::from_be_bytes([a, b]) },
+            (0x04, &[a, b]) => ItemValue::AlarmEvent(u16::from_be_bytes([a, b])),
+            (0x05, tyres) if tyres.len() == TYRES => ItemValue::TyrePressures(tyres),
+            (0x06, &[a, b]) => {
+                ItemValue::CabinTemperature { temperature_c: sign_and_magnitude(u16::from_be_bytes([a, b])) }
             }
-            (0x12, 6) => {
-                ItemValue::AreaCrossed { place: reader.u8()?, id: reader.u32()?, direction: reader.u8()? }
+            (0x11, &[place]) => ItemValue::Overspeed { place, id: None },
+            (0x11, &[place, a, b, c, d]) => {
+                ItemValue::Overspeed { place, id: Some(u32::from_be_bytes([a, b, c, d])) }
             }
-            (0x13, 7) => {
-                ItemValue::SectionTime { id: reader.u32()?, time_s: reader.u16()?, result: reader.u8()? }
+            (0x12, &[place, a, b, c, d, direction]) => {
+                ItemValue::AreaCrossed { place, id: u32::from_be_bytes([a, b, c, d]), direction }
             }
-            (0x14, 4) => ItemValue::VideoAlarms(reader.u32()?),
-            (0x15, 4) => ItemValue::ChannelsLost(reader.u32()?),
-            (0x16, 4) => ItemValue::ChannelsMasked(reader.u32()?),
-            (0x17, 2) => ItemValue::StorageFaults(reader.u16()?),
-            (0x18, 2 | 3) => {
-                let behaviours = reader.u16()?;
-                let fatigue = if reader.is_empty() { None } else { Some(reader.u8()?) };
-                ItemValue::AbnormalDriving { behaviours, fatigue }
+            (0x13, &[a, b, c, d, e, f, result]) => ItemValue::SectionTime {
+                id: u32::from_be_bytes([a, b, c, d]),
+                time_s: u16::from_be_bytes([e, f]),
+                result,
+            },
+            (0x14, &[a, b, c, d]) => ItemValue::VideoAlarms(u32::from_be_bytes([a, b, c, d])),
+            (0x15, &[a, b, c, d]) => ItemValue::ChannelsLost(u32::from_be_bytes([a, b, c, d])),
+            (0x16, &[a, b, c, d]) => ItemValue::ChannelsMasked(u32::from_be_bytes([a, b, c, d])),
+            (0x17, &[a, b]) => ItemValue::StorageFaults(u16::from_be_bytes([a, b])),
+            (0x18, &[a, b]) => {
+                ItemValue::AbnormalDriving { behaviours: u16::from_be_bytes([a, b]), fatigue: None }
             }
-            (0x25, 4) => ItemValue::VehicleSignals(reader.u32()?),
-            (0x2a, 2) => ItemValue::Io(reader.u16()?),
-            (0x2b, 4) => {
-                let [channel_1, channel_0] = [reader.u16()?, reader.u16()?];
-                ItemValue::Analogue { channel_0, channel_1 }
+            (0x18, &[a, b, fatigue]) => {
+                ItemValue::AbnormalDriving { behaviours: u16::from_be_bytes([a, b]), fatigue: Some(fatigue) }
             }
-            (0x30, 1) => ItemValue::Signal(reader.u8()?),
-            (0x31, 1) => ItemValue::Satellites(reader.u8()?),
-            (0xe0, 1) => ItemValue::VendorLength(reader.u8()?),
-            _ => return Ok(None),
-        }))
+            (0x25, &[a, b, c, d]) => ItemValue::VehicleSignals(u32::from_be_bytes([a, b, c, d])),
+            (0x2a, &[a, b]) => ItemValue::Io(u16::from_be_bytes([a, b])),
+            (0x2b, &[a, b, c, d]) => ItemValue::Analogue {
+                channel_0: u16::from_be_bytes([c, d]),
+                channel_1: u16::from_be_bytes([a, b]),
+            },
+            (0x30, &[strength]) => ItemValue::Signal(strength),
+            (0x31, &[satellites]) => ItemValue::Satellites(satellites),
+            (0xe0, &[len]) => ItemValue::VendorLength(len),
+            _ => ItemValue::Unknown(*self),
+        }
     }
 }
 
