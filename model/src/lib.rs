@@ -19,6 +19,6 @@ pub use event::{Event, Filter, Presence, StreamChange};
 pub use id::{
     AccountId, AlarmId, Channel, ChannelError, CompanyId, RoleId, Sim, SimError, TerminalId, VehicleId,
 };
-pub use position::{Position, Report, StatusSet};
+pub use position::{Position, Recency, Report, StatusSet};
 pub use scope::{Companies, Permission, Scope};
 pub use stream::{Profile, StreamClass, StreamKey, StreamKeyError};

@@ -55,6 +55,28 @@ impl Position {
     pub fn at(&self) -> DateTime<Utc> {
         self.device_time.unwrap_or(self.received_at)
     }
+
+    /// How recent it is among its terminal's: the latest position of a terminal is the one with the greatest.
+    pub fn recency(&self) -> Recency {
+        Recency {
+            at: self.at().min(self.received_at),
+            dated: self.device_time.is_some(),
+            received_at: self.received_at,
+        }
+    }
+}
+
+/// What says which of a terminal's positions is its latest. Everybody who keeps a latest position compares
+/// these, so that the database and what is kept in memory agree.
+///
+/// The device's time decides, but a clock that runs ahead counts as its report's arrival: otherwise one report
+/// of tomorrow would hide all of today's. Of two at the same moment the dated one is later, then the one that
+/// arrived later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Recency {
+    at: DateTime<Utc>,
+    dated: bool,
+    received_at: DateTime<Utc>,
 }
 
 /// A position on its way to the database, with the bytes that it came from.
@@ -88,5 +110,52 @@ impl StatusSet {
     /// Whether `bit` (0 to 31) is set.
     pub fn bit(self, bit: u8) -> bool {
         self.0.checked_shr(u32::from(bit)).is_some_and(|rest| rest & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    /// Received `received_s` after a fixed moment, at device time `device_s` after it.
+    fn position(device_s: Option<i64>, received_s: i64) -> Position {
+        let at = |seconds| {
+            DateTime::from_timestamp(1_795_321_800, 0).expect("a time") + TimeDelta::seconds(seconds)
+        };
+        Position {
+            terminal: TerminalId(1),
+            device_time: device_s.map(at),
+            received_at: at(received_s),
+            latitude: 0.0,
+            longitude: 0.0,
+            altitude_m: 0,
+            speed_kmh: 0.0,
+            direction_deg: 0,
+            status: StatusSet(0),
+            alarms: AlarmSet(0),
+            mileage_km: None,
+            fuel_l: None,
+            recorder_speed_kmh: None,
+            signal: None,
+            satellites: None,
+        }
+    }
+
+    #[test]
+    fn the_latest_position_is_the_newest_by_a_time_that_is_never_ahead_of_its_arrival() {
+        let later = |one: (Option<i64>, i64), two: (Option<i64>, i64)| {
+            position(one.0, one.1).recency() > position(two.0, two.1).recency()
+        };
+        assert!(later((Some(10), 11), (Some(9), 10)));
+        assert!(!later((Some(5), 20), (Some(9), 10)), "a late report stays behind");
+        assert!(later((Some(20), 21), (Some(80_000), 10)), "a clock ahead hides nothing that comes after");
+        assert!(later((None, 20), (Some(9), 10)), "without a time its arrival counts");
+        assert!(
+            !later((None, 10), (Some(10), 10)) && later((Some(10), 10), (None, 10)),
+            "dated before undated"
+        );
+        assert!(later((Some(10), 12), (Some(10), 11)), "of one moment the later to arrive");
     }
 }
