@@ -43,8 +43,8 @@ pub enum LoginError {
     /// No such account or wrong password: which, is not told.
     #[error("account or password wrong")]
     Wrong,
-    /// The password is right, but the account is disabled or expired.
-    #[error("the account is disabled or expired")]
+    /// The password is right, but the account is disabled.
+    #[error("the account is disabled")]
     Disabled,
     /// Too many failures of this account or address.
     #[error("too many attempts")]
@@ -53,6 +53,9 @@ pub enum LoginError {
         retry_after: Duration,
     },
     /// Too many passwords are being checked at once.
+    /// The password is right, but the account's time is over.
+    #[error("the account has expired")]
+    Expired,
     #[error("too many log-ins at once")]
     Busy,
     /// The database could not say.
@@ -251,7 +254,11 @@ impl Access {
         match self.compare(name, password, form).await {
             Ok(Some(account)) => {
                 throttle.take_back(&counted, address, true);
-                if usable(&account, Utc::now()) { Ok(account) } else { Err(LoginError::Disabled) }
+                match usable(&account, Utc::now()) {
+                    true => Ok(account),
+                    false if account.enabled => Err(LoginError::Expired),
+                    false => Err(LoginError::Disabled),
+                }
             }
             Ok(None) => Err(LoginError::Wrong),
             Err(error) => {

@@ -67,7 +67,9 @@ async fn check(request: &HttpRequest, state: &State) -> Outcome<()> {
     let (account, password) = basic(request).ok_or_else(Problem::unauthenticated_page)?;
     match state.access.person(&account, &password, address(request)).await {
         Ok(_) => Ok(()),
-        Err(LoginError::Wrong | LoginError::Disabled) => Err(Problem::unauthenticated_page()),
+        Err(LoginError::Wrong | LoginError::Disabled | LoginError::Expired) => {
+            Err(Problem::unauthenticated_page())
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -203,7 +203,7 @@ impl From<LoginError> for Problem {
     #[track_caller]
     fn from(error: LoginError) -> Self {
         match error {
-            LoginError::Wrong | LoginError::Disabled => Self::wrong_password(),
+            LoginError::Wrong | LoginError::Disabled | LoginError::Expired => Self::wrong_password(),
             LoginError::Throttled { retry_after } => Self::too_many(retry_after),
             LoginError::Busy => Self::unavailable("too many log-ins at once"),
             LoginError::Db(error) => error.into(),

@@ -58,6 +58,7 @@ async fn open(
     opened.map_err(|error| match error {
         LoginError::Wrong => failure(Code::WrongPassword, "account or password wrong"),
         LoginError::Disabled => failure(Code::Disabled, "the account is disabled"),
+        LoginError::Expired => failure(Code::Expired, "the account has expired"),
         LoginError::Throttled { retry_after } => failure(
             Code::WrongPassword,
             &format!("too many attempts: try again in {} s", retry_after.as_secs() + 1),

@@ -39,6 +39,8 @@ pub enum Code {
     WrongPassword,
     /// 3: account disabled.
     Disabled,
+    /// 4: account expired.
+    Expired,
     /// 5: session missing or expired.
     NoSession,
     /// 6: internal exception (busy and unavailable too: there is no code for these).
@@ -63,6 +65,7 @@ impl Code {
         match self {
             Self::WrongPassword => 1,
             Self::Disabled => 3,
+            Self::Expired => 4,
             Self::NoSession => 5,
             Self::Internal => 6,
             Self::Parameter => 7,
