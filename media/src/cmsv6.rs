@@ -44,10 +44,13 @@ struct Place {
     profile: Profile,
 }
 
+/// Channels that are passed on to a terminal, as by v1: 1 to 32.
+const CHANNELS_MAX: u8 = 32;
+
 impl Place {
     /// `channel` counts from 0; `stream` 0 main, 1 sub.
     fn parse(channel: &str, stream: &str) -> Option<Self> {
-        let number = channel.parse::<u8>().ok()?.checked_add(1)?;
+        let number = channel.parse::<u8>().ok()?.checked_add(1).filter(|n| *n <= CHANNELS_MAX)?;
         let profile = match stream {
             "0" => Profile::Main,
             "1" => Profile::Sub,
@@ -166,7 +169,10 @@ mod tests {
         );
         assert_eq!(playlist_name("1_A_B_3_0"), Some(("A_B".into(), place(4, Profile::Main))));
         assert_eq!(playlist_name("1_%E4%BA%AC_0_0"), Some(("京".into(), place(1, Profile::Main))));
-        for wrong in ["", "1_", "2_D_0_0", "1_D_0", "1_D_0_2", "1_D_x_0", "1_D_255_0", "1_%ff_0_0"] {
+        assert_eq!(playlist_name("1_D_31_1"), Some(("D".into(), place(32, Profile::Sub))));
+        for wrong in
+            ["", "1_", "2_D_0_0", "1_D_0", "1_D_0_2", "1_D_x_0", "1_D_32_0", "1_D_255_0", "1_%ff_0_0"]
+        {
             assert_eq!(playlist_name(wrong), None, "{wrong}");
         }
     }
