@@ -87,11 +87,25 @@ mod tests {
 
     #[test]
     fn places_in_china_are_shifted_and_others_are_not() {
-        // Tiananmen; the shifted values are those of the widely used public implementation (eviltransform).
-        let (x, y) = Map::Gcj02.place(116.391_349, 39.907_375);
-        assert!((x - 116.397_59).abs() < 2e-5 && (y - 39.908_776).abs() < 2e-5, "{x} {y}");
-        let (x, y) = Map::Bd09.place(116.391_349, 39.907_375);
-        assert!((x - 116.403_96).abs() < 2e-4 && (y - 39.915_1).abs() < 2e-4, "{x} {y}");
+        // Published with the eviltransform library (googollee/eviltransform, its tests): Shanghai, Shenzhen,
+        // Beijing; longitude and latitude before, then after.
+        let published = [
+            ((121.527_210_6, 31.177_427_6), (121.531_541_859_215, 31.175_303_983_645_97)),
+            ((113.912_316, 22.543_847), (113.917_176_480_836_3, 22.540_796_131_694_766)),
+            ((116.377_817, 39.911_954), (116.384_047_224_556_57, 39.913_345_455_360_69)),
+        ];
+        for ((longitude, latitude), (x, y)) in published {
+            let place = Map::Gcj02.place(longitude, latitude);
+            assert!((place.0 - x).abs() < 1e-9 && (place.1 - y).abs() < 1e-9, "{place:?}");
+        }
+        // And with coordtransform (wandergis/coordtransform, its tests).
+        let (x, y) = bd09(116.404, 39.915);
+        assert!((x - 116.410_369_493_710_29).abs() < 1e-9 && (y - 39.921_336_993_510_21).abs() < 1e-9);
+        // Samples of the CMSV6 interface itself: millionths of a degree in, six decimals out.
+        let (x, y) = Map::of(Some(1)).place(113.921_858, 22.568_745);
+        assert!((x - 113.926_720).abs() < 2e-6 && (y - 22.565_703).abs() < 2e-6, "{x} {y}");
+        let (x, y) = Map::of(Some(2)).place(113.850_504, 22.628_389);
+        assert!((x - 113.861_938).abs() < 2e-6 && (y - 22.631_491).abs() < 2e-6, "{x} {y}");
         assert_eq!(Map::Gcj02.place(30.0, -10.0), (30.0, -10.0));
         assert_eq!(Map::of(None).place(116.0, 39.0), (116.0, 39.0));
     }
