@@ -73,6 +73,14 @@ const STATUS_TO_S3: [(u8, u8); 9] = [
     (21, 29), // Galileo used
 ];
 
+/// Alarm bit to bit of s3.
+const ALARM_TO_S3: [(u8, u8); 4] = [
+    (30, 16), // rollover warning
+    (12, 17), // IC card module
+    (15, 18), // violation
+    (17, 19), // right-turn blind area
+];
+
 impl StatusWords {
     pub(super) fn of(position: &Position) -> Self {
         let (status, alarms) = (position.status, position.alarms);
@@ -80,6 +88,8 @@ impl StatusWords {
         s1 |= bit(!has(alarms, 5), 7); // antenna present
         s1 |= u32::from(network_level(position.signal)) << 10;
         s1 |= bit(position.speed_kmh <= 0.0, 13) | bit(has(alarms, 1), 14);
+        // Overload: of passengers, the only kind that JT/T 1078's video alarm word knows.
+        s1 |= bit(has(alarms, 36), 18);
 
         let mut s2 = 1 << 12;
         s2 |= moved(&ALARM_TO_S2, |from| has(alarms, from)) | moved(&STATUS_TO_S2, |from| status.bit(from));
@@ -87,7 +97,7 @@ impl StatusWords {
         s2 |= bit(status.bit(8) || status.bit(9), 19);
 
         let mut s3 = moved(&STATUS_TO_S3, |from| status.bit(from));
-        s3 |= bit(has(alarms, 30), 16) | bit(has(alarms, 12), 17);
+        s3 |= moved(&ALARM_TO_S3, |from| has(alarms, from));
         s3 |= bit(status.bit(8) && !status.bit(9), 20);
 
         let mut s4 = moved(&ALARM_TO_S4, |from| has(alarms, from));
@@ -160,5 +170,17 @@ mod tests {
         assert_eq!(words(1 << 32, 0).s2 & 1, 1);
         assert_eq!(words(0, 1 << 10).s2 >> 22 & 1, 1);
         assert_eq!(words(0, 1 << 19).s3, 1 << 27);
+    }
+
+    #[test]
+    fn overload_violation_and_blind_area_have_their_bits() {
+        assert_eq!(words(1 << 36, 0).s1 ^ words(0, 0).s1, 1 << 18);
+        assert_eq!(words(1 << 15, 0).s3, 1 << 18);
+        assert_eq!(words(1 << 17, 0).s3, 1 << 19);
+        // A bit of one table is in no other.
+        for alarm in [15, 17, 36] {
+            let (with, without) = (words(1 << alarm, 0), words(0, 0));
+            assert_eq!((with.s2, with.s4), (without.s2, without.s4), "{alarm}");
+        }
     }
 }
