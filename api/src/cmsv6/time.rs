@@ -1,6 +1,10 @@
 //! Times of the CMSV6 face: text without a zone, in the server's.
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, Utc};
+
+/// Years that are taken. The format has four digits; what chrono reads beyond would overflow where a day or a
+/// zone is added, and PostgreSQL knows less than chrono.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=9998;
 
 /// `YYYY-MM-DD HH:MM:SS` or a date alone, leading zeros optional.
 pub(super) fn parse(text: &str, zone: FixedOffset) -> Option<DateTime<Utc>> {
@@ -8,6 +12,9 @@ pub(super) fn parse(text: &str, zone: FixedOffset) -> Option<DateTime<Utc>> {
     let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok().or_else(|| {
         NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|date| date.and_hms_opt(0, 0, 0))
     })?;
+    if !YEARS.contains(&local.year()) {
+        return None;
+    }
     Some(local.and_local_timezone(zone).single()?.to_utc())
 }
 
@@ -29,7 +36,19 @@ mod tests {
             assert_eq!(show(time, zone), "2018-03-05 08:00:00");
         }
         assert_eq!(parse("2018-3-5", zone).map(|t| t.to_rfc3339()), Some("2018-03-04T16:00:00+00:00".into()));
-        for wrong in ["", "yesterday", "2018-13-01 00:00:00", "2018-03-05T08:00:00Z", "99999999999-1-1"] {
+        for wrong in [
+            "",
+            "yesterday",
+            "2018-13-01 00:00:00",
+            "2018-03-05T08:00:00Z",
+            "99999999999-1-1",
+            "+262142-12-31",
+            "+262142-12-31 23:59:59",
+            "-4800-01-01",
+            "1969-12-31",
+            "0000-00-00",
+            "9999-12-31 23:59:59",
+        ] {
             assert_eq!(parse(wrong, zone), None, "{wrong}");
         }
     }
