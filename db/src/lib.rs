@@ -27,6 +27,7 @@ mod terminal_session;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
+mod track;
 mod vehicle;
 
 pub use account::{Account, AccountChange, Credentials, NewAccount, Rights};
@@ -47,4 +48,5 @@ pub use role::{NewRole, Role, RoleChange};
 pub use store::{Outcome, Stored};
 pub use terminal::{NewTerminal, Registration, Terminal, TerminalChange};
 pub use terminal_session::TerminalSession;
+pub use track::{CountedTrack, Limit, TrackPart, TrackPosition};
 pub use vehicle::{NewVehicle, Vehicle, VehicleChange, VehicleQuery};

@@ -39,7 +39,7 @@ pub enum Track {
 }
 
 #[derive(QueryableByName)]
-struct PositionRow {
+pub(crate) struct PositionRow {
     #[diesel(sql_type = BigInt)]
     terminal_id: i64,
     #[diesel(sql_type = BigInt)]
@@ -74,12 +74,13 @@ struct PositionRow {
     satellites: Option<i16>,
 }
 
-const COLUMNS: &str = "p.terminal_id, p.body_hash, p.device_time, p.received_at, p.latitude, p.longitude, p.altitude_m, \
+/// What [`PositionRow`] reads, of a table `p`.
+pub(crate) const COLUMNS: &str = "p.terminal_id, p.body_hash, p.device_time, p.received_at, p.latitude, p.longitude, p.altitude_m, \
     p.speed_kmh, p.direction_deg, p.status, p.alarms, p.mileage_km, p.fuel_l, p.recorder_speed_kmh, p.signal, p.satellites";
 
 impl PositionRow {
     /// With its hash, which orders positions of equal times.
-    fn into_position(self) -> (i64, Position) {
+    pub(crate) fn into_position(self) -> (i64, Position) {
         let Self {
             terminal_id,
             body_hash,
