@@ -62,6 +62,21 @@ impl Page {
         numbers.map_err(|_| unknown())?.try_into().map(Some).map_err(|_| unknown())
     }
 
+    /// Cuts the page out of a list that is kept in memory: `after` gives its items after a key (None: all), by
+    /// rising `key`.
+    ///
+    /// # Errors
+    /// [`DbError::Invalid`] for a cursor that is not from such a list.
+    pub fn pick<T, I: Iterator<Item = T>>(
+        &self,
+        after: impl FnOnce(Option<i64>) -> I,
+        key: impl Fn(&T) -> i64,
+    ) -> Result<Paged<T>, DbError> {
+        let after = after(self.numbers::<1>()?.map(|[key]| key));
+        let items = after.take(usize::try_from(self.rows()).unwrap_or(usize::MAX)).collect();
+        Ok(self.cut(items, |item| [key(item)]))
+    }
+
     /// Cuts `items` to the page and names the next one by the last shown item's `key`.
     pub(crate) fn cut<T, const N: usize>(&self, mut items: Vec<T>, key: impl Fn(&T) -> [i64; N]) -> Paged<T> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
@@ -100,6 +115,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_list_in_memory_is_paged_as_one_of_the_database() {
+        let list = [1_i64, 4, 5, 9, 12];
+        let (mut seen, mut page) = (Vec::new(), Page::new(None, Some(2)).expect("valid"));
+        loop {
+            let after =
+                |after: Option<i64>| list.into_iter().filter(move |n| after.is_none_or(|after| *n > after));
+            let paged = page.pick(after, |n| *n).expect("ours");
+            assert!(paged.items.len() <= 2);
+            seen.extend(paged.items);
+            let Some(next) = paged.next_cursor else { break };
+            page = page.at(next);
+        }
+        assert_eq!(seen, list);
+    }
+
+    #[test]
     fn a_cursor_reads_back_and_a_foreign_one_is_refused() {
         let page = Page::new(None, Some(2)).expect("valid");
         let cut = page.cut(vec![1_i64, -2, 3], |n| [*n, 7]);
@@ -107,6 +138,7 @@ mod tests {
         let next = page.at(cut.next_cursor.expect("a third item is there"));
         assert_eq!(next.numbers::<2>().expect("ours"), Some([-2, 7]));
         assert!(next.numbers::<1>().is_err());
+        assert!(next.pick(|_| [1_i64].into_iter(), |n| *n).is_err());
         assert!(Page::new(Some("x".into()), None).expect("short").numbers::<1>().is_err());
         assert!(Page::new(None, Some(501)).is_err() && Page::new(None, Some(0)).is_err());
     }

@@ -167,11 +167,25 @@ impl Db {
         scope: &Scope,
         terminal: TerminalId,
     ) -> Result<LatestPosition, DbError> {
-        self.latest(scope, None, i64::MIN, 1, Some(terminal))
+        self.latest(scope, None, i64::MIN, 1, Some(vec![terminal.0]))
             .await?
             .into_iter()
             .next()
             .ok_or(DbError::NotFound)
+    }
+
+    /// The latest positions of these terminals, for the platform itself, by terminal; those that do not exist
+    /// are left out.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn latest_positions_of(
+        &self,
+        terminals: &[TerminalId],
+    ) -> Result<Vec<LatestPosition>, DbError> {
+        let ids: Vec<i64> = terminals.iter().map(|terminal| terminal.0).collect();
+        let rows = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        self.latest(&Scope::platform(), None, i64::MIN, rows, Some(ids)).await
     }
 
     async fn latest(
@@ -180,7 +194,7 @@ impl Db {
         company: Option<CompanyId>,
         after: i64,
         rows: i64,
-        only: Option<TerminalId>,
+        only: Option<Vec<i64>>,
     ) -> Result<Vec<LatestPosition>, DbError> {
         let keys = keys(scope);
         self.read(move |conn| {
@@ -193,13 +207,13 @@ impl Db {
                  FROM terminal t LEFT JOIN vehicle v ON v.id = t.vehicle_id \
                  LEFT JOIN latest_position l ON l.terminal_id = t.id \
                  WHERE t.id > $1 AND ($2::bigint[] IS NULL OR t.company_id = ANY ($2)) \
-                 AND ($3::bigint[] IS NULL OR t.company_id = ANY ($3)) AND ($4::bigint IS NULL OR t.id = $4) \
+                 AND ($3::bigint[] IS NULL OR t.company_id = ANY ($3)) AND ($4::bigint[] IS NULL OR t.id = ANY ($4)) \
                  ORDER BY t.id LIMIT $5",
             )
             .bind::<BigInt, _>(after)
             .bind::<Nullable<Array<BigInt>>, _>(keys)
             .bind::<Nullable<Array<BigInt>>, _>(under)
-            .bind::<Nullable<BigInt>, _>(only.map(|terminal| terminal.0))
+            .bind::<Nullable<Array<BigInt>>, _>(only)
             .bind::<BigInt, _>(rows)
             .load(conn)?;
             let ids: Vec<i64> = holders.iter().map(|holder| holder.id).collect();
