@@ -24,7 +24,7 @@ use principal::Principals;
 use throttle::Throttle;
 
 pub use key::{Keys, NumberedSecret, Secret};
-pub use login::{LoginError, Tokens};
+pub use login::{Login, LoginError, Tokens};
 pub use password::{PASSWORD_BYTES_MAX, PasswordHashes, PasswordsBusy};
 pub use principal::{AccessError, Principal};
 pub use ticket::{PlayTicket, TicketError};

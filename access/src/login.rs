@@ -31,6 +31,13 @@ impl Tokens {
     pub const REFRESH_DAYS: i64 = 30;
 }
 
+/// A person's authenticated time: from a log-in, over its refreshes, to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Login {
+    account: AccountId,
+    id: Uuid,
+}
+
 /// How long a CMSV6 session lasts after its last use, hours (cmsv6: 4 h, each use extends it).
 const SESSION_HOURS: i64 = 4;
 
@@ -46,6 +53,9 @@ pub enum LoginError {
     /// The password is right, but the account is disabled.
     #[error("the account is disabled")]
     Disabled,
+    /// The password is right, but the account's time is over.
+    #[error("the account has expired")]
+    Expired,
     /// Too many failures of this account or address.
     #[error("too many attempts")]
     Throttled {
@@ -53,9 +63,6 @@ pub enum LoginError {
         retry_after: Duration,
     },
     /// Too many passwords are being checked at once.
-    /// The password is right, but the account's time is over.
-    #[error("the account has expired")]
-    Expired,
     #[error("too many log-ins at once")]
     Busy,
     /// The database could not say.
@@ -151,14 +158,29 @@ impl Access {
     /// # Errors
     /// [`AccessError::Unauthenticated`] where it is not ours, over, its login ended, or its account may not be used.
     pub async fn principal_of_token(&self, access_token: &str) -> Result<Principal, AccessError> {
-        let now = Utc::now();
-        let claims = token::verify_access(&self.inner.keys.jwt, access_token, now);
+        self.principal_of_login(self.login_of_token(access_token)?).await
+    }
+
+    /// The login that an access token is of, for what goes on when the token's own time is over.
+    ///
+    /// # Errors
+    /// [`AccessError::Unauthenticated`] where the token is not ours or over.
+    pub fn login_of_token(&self, access_token: &str) -> Result<Login, AccessError> {
+        let claims = token::verify_access(&self.inner.keys.jwt, access_token, Utc::now());
         let claims = claims.ok_or(AccessError::Unauthenticated)?;
         let account = claims.account().ok_or(AccessError::Unauthenticated)?;
-        if !self.login_lasts(claims.login, now).await? {
+        Ok(Login { account, id: claims.login })
+    }
+
+    /// The person of a login, as of [`Principal::AGE_MAX`] ago at most.
+    ///
+    /// # Errors
+    /// [`AccessError::Unauthenticated`] where the login ended, or its account may not be used.
+    pub async fn principal_of_login(&self, login: Login) -> Result<Principal, AccessError> {
+        if !self.login_lasts(login.id, Utc::now()).await? {
             return Err(AccessError::Unauthenticated);
         }
-        self.principal(account).await
+        self.principal(login.account).await
     }
 
     /// Opens a session of the CMSV6 face. The password may come as its MD5.
