@@ -1,4 +1,5 @@
-//! `queryUserVehicle`: all companies, vehicles and devices that the account sees.
+//! `queryUserVehicle`: all companies, vehicles and devices that the account sees. The original does not page
+//! this reply: it is as long as the account's fleet.
 
 use std::collections::HashMap;
 
@@ -13,9 +14,6 @@ use super::reply::{Reply, db_failure, success};
 use super::session::viewer;
 use super::time;
 use crate::state::State;
-
-/// Most vehicles in one reply, which the original does not page.
-const VEHICLES_MAX: usize = 50_000;
 
 pub(super) async fn query_user_vehicle(
     request: &HttpRequest,
@@ -42,8 +40,8 @@ async fn all_companies(state: &State, scope: &Scope) -> Result<Vec<Company>, DbE
         let companies = state.db.companies(scope, &page).await?;
         all.extend(companies.items);
         match companies.next_cursor {
-            Some(next) if all.len() < VEHICLES_MAX => page = page.at(next),
-            _ => return Ok(all),
+            Some(next) => page = page.at(next),
+            None => return Ok(all),
         }
     }
 }
@@ -54,8 +52,8 @@ async fn all_vehicles(state: &State, scope: &Scope) -> Result<Vec<Vehicle>, DbEr
         let vehicles = state.db.vehicles(scope, &VehicleQuery::default(), &page).await?;
         all.extend(vehicles.items);
         match vehicles.next_cursor {
-            Some(next) if all.len() < VEHICLES_MAX => page = page.at(next),
-            _ => return Ok(all),
+            Some(next) => page = page.at(next),
+            None => return Ok(all),
         }
     }
 }
@@ -113,6 +111,7 @@ fn wire_device(terminal: db::Terminal, zone: FixedOffset) -> wire::Device {
         sim: Some(terminal.sim.to_string()),
         nflt: 0,
         did: terminal.id.0,
+        row: terminal.id.0,
         isb: 6,
         us: 0,
         pay_end: 0,

@@ -97,6 +97,9 @@ pub struct Device {
     pub nflt: u8,
     /// Row id.
     pub did: i64,
+    /// The same again in the spelling of a recorded reply.
+    #[serde(rename = "dId")]
+    pub row: i64,
     /// Protocol; 6: JT/T 808.
     pub isb: u8,
     /// Use state; 0: normal.
