@@ -2,19 +2,27 @@
 //! they were encoded.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use actix_web::HttpRequest;
+use openapi::cmsv6::envelope::{Code, Failure};
 use percent_encoding::percent_decode_str;
+
+use super::reply::failure;
 
 /// The most parameters that are read; no action has more than some twenty.
 const PARAMETERS_MAX: usize = 100;
 
 /// The parameters of one call.
 pub(super) struct Parameters {
-    /// By lower-case name, decoded once.
-    values: HashMap<String, String>,
-    /// Whether the session came in the query: what JSONP is bound to.
-    session_in_query: bool,
+    /// By lower-case name, decoded once; empty ones are not there.
+    values: HashMap<String, Value>,
+}
+
+struct Value {
+    text: String,
+    /// From the query, not from the body.
+    in_query: bool,
 }
 
 impl Parameters {
@@ -29,17 +37,17 @@ impl Parameters {
         Self::of(request.query_string(), if form { body } else { &[] })
     }
 
-    fn of(query: &str, body: &[u8]) -> Self {
+    pub(super) fn of(query: &str, body: &[u8]) -> Self {
         let mut values = HashMap::new();
-        let mut session_in_query = false;
-        for (source, text) in [query.as_bytes(), body].into_iter().enumerate() {
+        for (text, in_query) in [(query.as_bytes(), true), (body, false)] {
             for (name, value) in form_urlencoded::parse(text).take(PARAMETERS_MAX) {
-                let name = name.to_lowercase();
-                session_in_query |= source == 0 && name == "jsession" && !value.is_empty();
-                values.entry(name).or_insert_with(|| value.into_owned());
+                if !value.is_empty() {
+                    let value = || Value { text: value.into_owned(), in_query };
+                    values.entry(name.to_lowercase()).or_insert_with(value);
+                }
             }
         }
-        Self { values, session_in_query }
+        Self { values }
     }
 
     /// The value of `name` (any case), fully decoded; None where absent or empty.
@@ -49,7 +57,7 @@ impl Parameters {
 
     /// The value as it came, decoded once.
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
-        self.values.get(&name.to_lowercase()).map(String::as_str).filter(|value| !value.is_empty())
+        self.values.get(&name.to_lowercase()).map(|value| value.text.as_str())
     }
 
     /// A list between commas; None where absent.
@@ -58,16 +66,23 @@ impl Parameters {
         Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(ToOwned::to_owned).collect())
     }
 
-    /// A number; None where absent or none.
-    pub(super) fn number(&self, name: &str) -> Option<u32> {
-        self.text(name)?.trim().parse().ok()
+    /// A number, not below 0; None where absent.
+    pub(super) fn number<T>(&self, name: &str) -> Result<Option<T>, Failure>
+    where
+        T: FromStr + PartialOrd + Default,
+    {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        match text.trim().parse::<T>() {
+            Ok(number) if number >= T::default() => Ok(Some(number)),
+            _ => Err(failure(Code::Parameter, &format!("{name}: a number, not below 0"))),
+        }
     }
 
     /// The name by which a JSONP reply is to be called: only for a session in the query, never for a
     /// cookie alone, which a foreign page could ride on.
     pub(super) fn callback(&self) -> Callback {
         let Some(name) = self.raw("callback") else { return Callback::None };
-        if !self.session_in_query {
+        if !self.values.get("jsession").is_some_and(|session| session.in_query) {
             return Callback::None;
         }
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -115,9 +130,22 @@ mod tests {
     fn query_and_body_are_merged_and_names_match_in_any_case() {
         let parameters = Parameters::of("DevIDNO=a&x=1", b"devIdno=b&y=2");
         assert_eq!(parameters.text("devIdno").as_deref(), Some("a"), "the query wins");
-        assert_eq!(parameters.number("Y"), Some(2));
+        assert_eq!(parameters.number("Y"), Ok(Some(2)));
         assert_eq!(parameters.text("z"), None);
         assert_eq!(Parameters::of("x=", b"").text("x"), None, "empty is absent");
+        assert_eq!(Parameters::of("x=&x=1", b"").text("x").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_a_bad_parameter() {
+        let parameters = Parameters::of("a=3&b=x&c=-1&d=0.5&e=NaN&f=4294967296", b"");
+        assert_eq!(parameters.number::<u32>("a"), Ok(Some(3)));
+        assert_eq!(parameters.number::<u32>("z"), Ok(None));
+        assert_eq!(parameters.number::<f64>("d"), Ok(Some(0.5)));
+        for wrong in ["b", "c", "d", "e", "f"] {
+            assert_eq!(parameters.number::<u32>(wrong).map_err(|failure| failure.result), Err(7), "{wrong}");
+        }
+        assert!(parameters.number::<f64>("e").is_err() && parameters.number::<f64>("c").is_err());
     }
 
     #[test]
@@ -143,6 +171,8 @@ mod tests {
         assert_eq!(callback("callback=f_1&jsession=x", ""), Callback::Name("f_1".into()));
         assert_eq!(callback("callback=f", ""), Callback::None, "a cookie alone");
         assert_eq!(callback("callback=f", "jsession=x"), Callback::None, "a session in the body");
+        assert_eq!(callback("callback=f&jsession=", "jsession=x"), Callback::None, "the body's is used");
+        assert_eq!(callback("callback=f&jsession=&jsession=x", ""), Callback::Name("f".into()));
         for wrong in ["alert(1)//", "a.b", "a%3Cb", "%2561%2528"] {
             assert_eq!(callback(&format!("callback={wrong}&jsession=x"), ""), Callback::Wrong, "{wrong}");
         }
