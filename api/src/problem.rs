@@ -17,6 +17,7 @@ use db::DbError;
 use openapi::problem::FieldError;
 use tracing::error;
 
+use crate::latest::NotFilled;
 use crate::request_log::request_id;
 
 /// What a handler answers instead of its result.
@@ -185,6 +186,12 @@ impl From<DbError> for Problem {
             DbError::Invalid(detail) => Self::bad_request(detail),
             DbError::Unsafe(_) | DbError::Migration(_) | DbError::Query(_) => Self::internal(&error),
         }
+    }
+}
+
+impl From<NotFilled> for Problem {
+    fn from(error: NotFilled) -> Self {
+        Self::unavailable(error.to_string())
     }
 }
 

@@ -18,8 +18,8 @@ use tokio_util::task::AbortOnDropHandle;
 use utoipa_actix_web::AppExt as _;
 
 use crate::console::Console;
-use crate::directory::Directory;
 use crate::docs;
+use crate::latest::Latest;
 use crate::problem::{json_error, path_error, query_error};
 use crate::request_log;
 use crate::route::{Methods, routes, unmatched};
@@ -77,7 +77,7 @@ pub struct Api {
     handle: ServerHandle,
     stopping: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
-    _directory: AbortOnDropHandle<()>,
+    _latest: [AbortOnDropHandle<()>; 2],
 }
 
 impl Api {
@@ -92,7 +92,7 @@ impl Api {
         let cmsv6_zone = zone.ok_or(StartError::Setting("cmsv6.time_offset_min is no offset from UTC"))?;
         let console =
             Console::read(settings.console_dir.as_deref(), &settings.map).map_err(StartError::Console)?;
-        let directory = Arc::new(Directory::new(db.clone()));
+        let (latest, keeping) = Latest::start(db.clone(), &*events);
         let stopping = CancellationToken::new();
         let state = Data::new(State {
             db,
@@ -101,7 +101,7 @@ impl Api {
             terminals,
             placement,
             media,
-            directory: Arc::clone(&directory),
+            latest,
             stopping: stopping.clone(),
             public_docs: settings.public_docs,
             cmsv6_zone,
@@ -113,13 +113,7 @@ impl Api {
         let addr = listener.local_addr().map_err(listen_error)?;
         let server = http_server(state, console, settings.workers, listener, tls).map_err(listen_error)?;
         let handle = server.handle();
-        Ok(Self {
-            addr,
-            handle,
-            stopping,
-            server: tokio::spawn(server),
-            _directory: AbortOnDropHandle::new(tokio::spawn(directory.keep_fresh())),
-        })
+        Ok(Self { addr, handle, stopping, server: tokio::spawn(server), _latest: keeping })
     }
 
     /// Where it listens.

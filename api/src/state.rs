@@ -7,7 +7,7 @@ use cluster::{Events, Media, Placement, Terminals};
 use db::Db;
 use tokio_util::sync::CancellationToken;
 
-use crate::directory::Directory;
+use crate::latest::Latest;
 
 /// Everything that a handler may call.
 pub(crate) struct State {
@@ -17,8 +17,8 @@ pub(crate) struct State {
     pub(crate) terminals: Arc<dyn Terminals>,
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) media: Option<Arc<dyn Media>>,
-    /// Whose each terminal is.
-    pub(crate) directory: Arc<Directory>,
+    /// Whose each terminal is, and its latest status.
+    pub(crate) latest: Latest,
     /// Ends event streams when the server stops.
     pub(crate) stopping: CancellationToken,
     /// Whether documentation needs no log-in.
@@ -28,9 +28,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Accounts, roles, companies or vehicles changed: what was kept of them is read anew.
+    /// Accounts, roles or companies changed: what was kept of rights is read anew.
     pub(crate) fn changed(&self) {
         self.access.rights_changed();
-        self.directory.changed();
     }
 }

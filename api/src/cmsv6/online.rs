@@ -1,20 +1,17 @@
 //! `getDeviceOlStatus`, and which devices a call names.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use actix_web::HttpRequest;
-use db::{LatestPosition, Page};
+use db::LatestPosition;
 use model::Scope;
 use openapi::cmsv6::envelope::{Code, Failure};
 use openapi::cmsv6::vehicle::{Online, Onlines};
 
 use super::parameters::Parameters;
-use super::reply::{Reply, db_failure, failure, success};
+use super::reply::{Reply, failure, not_filled, success};
 use super::session::viewer;
 use crate::state::State;
-
-/// Most devices in one reply, which the original does not page.
-const DEVICES_MAX: usize = 50_000;
 
 pub(super) async fn device_online_status(
     request: &HttpRequest,
@@ -23,7 +20,7 @@ pub(super) async fn device_online_status(
 ) -> Reply {
     let scope = viewer(request, state, parameters).await?.scope;
     let Named { devices, by_device } = named(state, &scope, parameters).await?;
-    let wanted = parameters.number("status");
+    let wanted: Option<u8> = parameters.number("status")?;
     let onlines = devices
         .into_iter()
         .map(|device| Online {
@@ -31,7 +28,7 @@ pub(super) async fn device_online_status(
             vid: device.plate.filter(|_| !by_device),
             online: u8::from(device.online),
         })
-        .filter(|device| wanted.is_none_or(|wanted| wanted == u32::from(device.online)))
+        .filter(|device| wanted.is_none_or(|wanted| wanted == device.online))
         .collect();
     success(Onlines { onlines })
 }
@@ -43,64 +40,42 @@ pub(super) struct Named {
     pub(super) by_device: bool,
 }
 
-/// By `devIdno`, else by `vehiIdno`, else all. Names of nothing visible are left out; where nothing is left
-/// the first failing kind is told.
+/// By `devIdno`, else by `vehiIdno`, else all. Names of nothing visible are left out; where nothing is left,
+/// there is no such device or vehicle. Another company's is as one that is not there: the original's code 8
+/// would tell that it is.
 pub(super) async fn named(state: &State, scope: &Scope, parameters: &Parameters) -> Result<Named, Failure> {
+    let fleet = state.latest.fleet().await.map_err(not_filled)?;
     if let Some(numbers) = parameters.list("devIdno") {
-        let devices = by_number(state, scope, numbers).await?;
+        let devices = numbers.iter().filter_map(|number| fleet.device(scope, number));
+        // A number that comes twice names one device.
+        let devices: BTreeMap<_, _> = devices.map(|device| (device.id(), device)).collect();
         if devices.is_empty() {
             return Err(failure(Code::NoDevice, "no such device"));
         }
-        return Ok(Named { devices, by_device: true });
+        return Ok(Named {
+            devices: devices.into_values().map(|device| device.latest()).collect(),
+            by_device: true,
+        });
     }
-    let mut devices = all(state, scope).await?;
-    if let Some(plates) = parameters.list("vehiIdno") {
-        let plates: HashSet<String> = plates.into_iter().collect();
-        devices.retain(|device| device.plate.as_ref().is_some_and(|plate| plates.contains(plate)));
-        if devices.is_empty() {
-            return Err(failure(Code::NoVehicle, "no such vehicle"));
-        }
+    let Some(plates) = parameters.list("vehiIdno") else {
+        return Ok(Named {
+            devices: fleet.seen(scope).map(|device| device.latest()).collect(),
+            by_device: false,
+        });
+    };
+    let plates: HashSet<String> = plates.into_iter().collect();
+    let devices =
+        fleet.seen(scope).filter(|device| device.plate().is_some_and(|plate| plates.contains(plate)));
+    let devices: Vec<LatestPosition> = devices.map(|device| device.latest()).collect();
+    if devices.is_empty() {
+        return Err(failure(Code::NoVehicle, "no such vehicle"));
     }
     Ok(Named { devices, by_device: false })
 }
 
-async fn by_number(
-    state: &State,
-    scope: &Scope,
-    numbers: Vec<String>,
-) -> Result<Vec<LatestPosition>, Failure> {
-    // One device is the usual question; for more, one pass over all costs less than a query each.
-    if let [number] = numbers.as_slice() {
-        let Some(terminal) = device(state, scope, number).await? else { return Ok(Vec::new()) };
-        return Ok(vec![state.db.latest_position(scope, terminal.id).await.map_err(db_failure)?]);
-    }
-    let numbers: HashSet<String> = numbers.into_iter().map(|number| number.to_lowercase()).collect();
-    let mut devices = all(state, scope).await?;
-    devices.retain(|device| numbers.contains(&device.device_no.to_lowercase()));
-    Ok(devices)
-}
-
 /// The device with this number, if it is visible.
-pub(super) async fn device(
-    state: &State,
-    scope: &Scope,
-    number: &str,
-) -> Result<Option<db::Terminal>, Failure> {
-    match state.db.terminal_by_device_no(scope, number).await {
-        Ok(terminal) => Ok(Some(terminal)),
-        Err(db::DbError::NotFound) => Ok(None),
-        Err(error) => Err(db_failure(error)),
-    }
-}
-
-async fn all(state: &State, scope: &Scope) -> Result<Vec<LatestPosition>, Failure> {
-    let (mut all, mut page) = (Vec::new(), Page::largest());
-    loop {
-        let devices = state.db.latest_positions(scope, None, &page).await.map_err(db_failure)?;
-        all.extend(devices.items);
-        match devices.next_cursor {
-            Some(next) if all.len() < DEVICES_MAX => page = page.at(next),
-            _ => return Ok(all),
-        }
-    }
+pub(super) async fn device(state: &State, scope: &Scope, number: &str) -> Result<LatestPosition, Failure> {
+    let fleet = state.latest.fleet().await.map_err(not_filled)?;
+    let device = fleet.device(scope, number).map(|device| device.latest());
+    device.ok_or_else(|| failure(Code::NoDevice, "no such device"))
 }

@@ -5,14 +5,14 @@ use actix_web::HttpResponse;
 use db::DbError;
 use openapi::cmsv6::envelope::{Code, Failure, Success};
 use serde::Serialize;
-use serde_json::Value;
 use tracing::error;
 
 use super::parameters::{Callback, Parameters};
+use crate::latest::NotFilled;
 use crate::problem::Problem;
 
-/// What an action answers: the keys of its reply, or why not.
-pub(super) type Reply = Result<Value, Failure>;
+/// What an action answers: its reply as JSON, or why not.
+pub(super) type Reply = Result<String, Failure>;
 
 /// A failure with words for people.
 pub(super) fn failure(code: Code, message: &str) -> Failure {
@@ -21,7 +21,7 @@ pub(super) fn failure(code: Code, message: &str) -> Failure {
 
 /// A success with these keys.
 pub(super) fn success<T: Serialize>(body: T) -> Reply {
-    serde_json::to_value(Success::new(body)).map_err(|cause| {
+    serde_json::to_string(&Success::new(body)).map_err(|cause| {
         error!(error = %cause, "reply not written: {cause}");
         failure(Code::Internal, "internal error")
     })
@@ -47,7 +47,7 @@ pub(super) fn json(reply: Reply) -> HttpResponse {
 
 fn text(reply: Reply) -> String {
     match reply {
-        Ok(value) => value.to_string(),
+        Ok(text) => text,
         Err(failure) => serde_json::to_string(&failure).unwrap_or_default(),
     }
 }
@@ -68,6 +68,11 @@ pub(super) fn db_failure(error: DbError) -> Failure {
             failure(Code::Internal, "internal error")
         }
     }
+}
+
+/// What becomes of a call before the latest positions were read.
+pub(super) fn not_filled(error: NotFilled) -> Failure {
+    failure(Code::Internal, &error.to_string())
 }
 
 /// What an unanswered question of rights becomes.

@@ -1,11 +1,12 @@
 //! `queryTrackDetail`: the positions of a device between two times.
 
+use std::ops::RangeInclusive;
+
 use actix_web::HttpRequest;
 use chrono::{DateTime, TimeDelta, Utc};
-use db::{Db, Page, Track};
-use model::{Position, Scope, TerminalId};
+use db::{CountedTrack, Db, Limit, TrackPart, TrackPosition};
 use openapi::cmsv6::envelope::{Code, Failure, Pagination};
-use openapi::cmsv6::status::Tracks;
+use openapi::cmsv6::status::{DeviceStatus, Tracks};
 
 use super::coordinates::Map;
 use super::online::device;
@@ -16,12 +17,10 @@ use super::status::show;
 use super::time;
 use crate::state::State;
 
-/// Most positions that a call may span, whether it asks for a page of them or for all: more is "too long".
-const POSITIONS_MAX: usize = 100_000;
-/// Most positions a page.
+/// Most positions in a reply that is not paged, some 80 MB: of more only pages are given.
+const WHOLE_MAX: u32 = 50_000;
+/// Most positions a page; `pageRecords` of the reply says what was given.
 const PAGE_MAX: u32 = 10_000;
-/// Positions a page where a page is asked for without a size.
-const PAGE_DEFAULT: u32 = 10;
 
 pub(super) async fn query_track_detail(
     request: &HttpRequest,
@@ -30,22 +29,24 @@ pub(super) async fn query_track_detail(
 ) -> Reply {
     let scope = viewer(request, state, parameters).await?.scope;
     let number = parameters.text("devIdno").ok_or_else(|| failure(Code::Parameter, "devIdno is needed"))?;
-    let (from, to) = range(state, parameters)?;
-    let device = device(state, &scope, &number).await?;
-    let device = device.ok_or_else(|| failure(Code::NoDevice, "no such device"))?;
-    let positions = positions(state, &scope, device.id, from, to).await?;
+    let (from, to) = range(state, parameters)?.into_inner();
+    let (every_km, parked_s) = (parameters.number("distance")?, parameters.number("parkTime")?);
+    let wanted = Wanted::of(parameters)?;
+    let map = Map::of(parameters.number("toMap")?);
 
-    let pagination = pagination(parameters, positions.len());
-    let map = Map::of(parameters.number("toMap"));
-    let page = positions.get(pagination.start_record..pagination.end_record).unwrap_or_default();
-    let tracks = page
-        .iter()
-        .map(|position| show(device.device_no.clone(), Some(position), map, state.cmsv6_zone))
-        .collect();
-    success(Tracks { tracks, pagination })
+    let device = device(state, &scope, &number).await?;
+    let part = TrackPart { from, to, every_km, parked_s, offset: wanted.offset(), limit: wanted.limit() };
+    let track = state.db.track_part(&scope, device.terminal_id, part).await.map_err(db_failure)?;
+    let pagination = wanted.pagination(&track)?;
+    let tracks = track.positions.iter().map(|TrackPosition { position, parked_s }| DeviceStatus {
+        pk: *parked_s as i32,
+        ..show(device.device_no.clone(), Some(position), map, state.cmsv6_zone)
+    });
+    success(Tracks { tracks: tracks.collect(), pagination })
 }
 
-fn range(state: &State, parameters: &Parameters) -> Result<(DateTime<Utc>, DateTime<Utc>), Failure> {
+/// From `begintime` to `endtime`, both included.
+fn range(state: &State, parameters: &Parameters) -> Result<RangeInclusive<DateTime<Utc>>, Failure> {
     let read = |name: &str| {
         let time = parameters.text(name).and_then(|text| time::parse(&text, state.cmsv6_zone));
         time.ok_or_else(|| failure(Code::Parameter, &format!("{name}: YYYY-MM-DD HH:MM:SS")))
@@ -54,40 +55,88 @@ fn range(state: &State, parameters: &Parameters) -> Result<(DateTime<Utc>, DateT
     if from > to {
         return Err(failure(Code::Backwards, "begintime is later than endtime"));
     }
-    // The end is meant to be included; ours is not.
-    let to = to + TimeDelta::seconds(1);
     if to - from > TimeDelta::days(Db::TRACK_DAYS_MAX) {
         return Err(failure(Code::TooLong, "the time span is too long"));
     }
-    Ok((from, to))
+    Ok(from..=to)
 }
 
-async fn positions(
-    state: &State,
-    scope: &Scope,
-    terminal: TerminalId,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-) -> Result<Vec<Position>, Failure> {
-    let (mut all, mut page) = (Vec::new(), Page::largest());
-    loop {
-        let positions = state.db.track_between(scope, Track::Terminal(terminal), from, to, &page).await;
-        let positions = positions.map_err(db_failure)?;
-        all.extend(positions.items);
-        if all.len() > POSITIONS_MAX {
-            return Err(failure(Code::TooLong, "too many positions: ask for a shorter time"));
+/// What of the track is wanted. Where either parameter is absent or 0, the original does not page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    /// From 1, positions a page.
+    Page(u32, u32),
+}
+
+impl Wanted {
+    fn of(parameters: &Parameters) -> Result<Self, Failure> {
+        let given = |name| Ok::<_, Failure>(parameters.number::<u32>(name)?.filter(|number| *number > 0));
+        Ok(match (given("currentPage")?, given("pageRecords")?) {
+            (Some(page), Some(records)) => Self::Page(page, records.min(PAGE_MAX)),
+            _ => Self::Whole,
+        })
+    }
+
+    fn offset(self) -> u32 {
+        match self {
+            Self::Whole => 0,
+            // Beyond four thousand million no terminal has a position in 31 days.
+            Self::Page(page, records) => (page - 1).saturating_mul(records),
         }
-        let Some(next) = positions.next_cursor else { return Ok(all) };
-        page = page.at(next);
+    }
+
+    fn limit(self) -> Limit {
+        match self {
+            Self::Whole => Limit::AllOrNone(WHOLE_MAX),
+            Self::Page(_, records) => Limit::Page(records),
+        }
+    }
+
+    fn pagination(self, track: &CountedTrack) -> Result<Pagination, Failure> {
+        let total = usize::try_from(track.total).unwrap_or(usize::MAX);
+        match self {
+            Self::Page(page, records) => Ok(Pagination::new(total, page as usize, records as usize)),
+            Self::Whole if total == track.positions.len() => Ok(Pagination::new(total, 1, total)),
+            Self::Whole => Err(failure(
+                Code::TooLong,
+                &format!(
+                    "{total} positions: ask for a shorter time, or for pages (currentPage, pageRecords)"
+                ),
+            )),
+        }
     }
 }
 
-/// Without page parameters everything is on one page.
-fn pagination(parameters: &Parameters, total: usize) -> Pagination {
-    let (current, records) = (parameters.number("currentPage"), parameters.number("pageRecords"));
-    if current.is_none() && records.is_none() {
-        return Pagination::new(total, 1, total);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_wanted_where_both_its_parameters_are_given() {
+        let wanted = |query: &str| Wanted::of(&Parameters::of(query, b""));
+        assert_eq!(wanted("currentPage=3&pageRecords=50"), Ok(Wanted::Page(3, 50)));
+        assert_eq!(Wanted::Page(3, 50).offset(), 100);
+        for whole in [
+            "",
+            "currentPage=2",
+            "pageRecords=50",
+            "currentPage=0&pageRecords=0",
+            "currentPage=&pageRecords=",
+        ] {
+            assert_eq!(wanted(whole), Ok(Wanted::Whole), "{whole}");
+        }
+        assert_eq!(wanted("currentPage=1&pageRecords=4000000000"), Ok(Wanted::Page(1, PAGE_MAX)));
+        assert_eq!(Wanted::Page(u32::MAX, PAGE_MAX).offset(), u32::MAX);
+        for wrong in ["currentPage=x&pageRecords=5", "currentPage=1&pageRecords=-5"] {
+            assert_eq!(wanted(wrong).map_err(|failure| failure.result), Err(7), "{wrong}");
+        }
     }
-    let records = records.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    Pagination::new(total, current.unwrap_or(1) as usize, records as usize)
+
+    #[test]
+    fn a_whole_track_that_is_too_long_is_an_error_and_not_cut() {
+        let track = CountedTrack { total: u64::from(WHOLE_MAX) + 1, positions: Vec::new() };
+        assert_eq!(Wanted::Whole.pagination(&track).map_err(|failure| failure.result), Err(10));
+        assert!(Wanted::Page(1, 5).pagination(&track).is_ok_and(|pages| pages.total_records == 50_001));
+    }
 }

@@ -51,6 +51,7 @@ pub(crate) async fn create_company(
     let made: Company =
         state.db.create_company(&caller.scope, new.into_inner().into()).await.or_no_such("company")?.into();
     state.changed();
+    state.latest.companies_changed().await;
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/companies/{}", made.id))).json(made))
 }
 
@@ -69,6 +70,7 @@ pub(crate) async fn change_company(
     let changed = state.db.change_company(&caller.scope, *id, change.into_inner().into()).await;
     let changed = changed.or_no_such("company")?;
     state.changed();
+    state.latest.companies_changed().await;
     Ok(Json(changed.into()))
 }
 
@@ -85,5 +87,6 @@ pub(crate) async fn delete_company(
 ) -> Outcome<HttpResponse> {
     state.db.delete_company(&caller.scope, *id).await.or_no_such("company")?;
     state.changed();
+    state.latest.companies_changed().await;
     Ok(HttpResponse::NoContent().finish())
 }

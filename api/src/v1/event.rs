@@ -146,7 +146,7 @@ impl Subscription {
         if !self.types.contains(kind) {
             return None;
         }
-        let place = self.state.directory.place(event.terminal()).await?;
+        let place = self.state.latest.place(event.terminal()).await?;
         let wanted = self.vehicle_id.is_none() || self.vehicle_id == place.vehicle_id;
         if !wanted || !self.principal.scope.sees(place.company_id) {
             return None;

@@ -39,7 +39,7 @@ pub(crate) async fn approve_terminal(
 ) -> Outcome<Json<Terminal>> {
     let approved = state.db.approve_terminal(&caller.scope, &sim, approval.into_inner().into()).await;
     let approved = approved.or_no_such("pending terminal, company or vehicle")?;
-    state.directory.changed();
+    state.latest.terminals_changed([approved.id]).await;
     Ok(Json(approved.into()))
 }
 

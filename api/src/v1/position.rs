@@ -1,13 +1,16 @@
 //! Where terminals are, and tracks.
 
+use std::sync::Arc;
+
 use actix_web::get;
 use actix_web::web::{Data, Json, Path, Query};
 use db::Track;
-use model::{Position, VehicleId};
+use model::{Position, TerminalId, VehicleId};
 use openapi::page::Page;
 use openapi::position::{LatestPosition, LatestQuery, TrackQuery};
 
 use crate::caller::{Caller, View};
+use crate::latest::Terminal;
 use crate::problem::{OrNotFound as _, Outcome};
 use crate::state::State;
 use crate::v1::page;
@@ -21,8 +24,14 @@ pub(crate) async fn list_latest_positions(
     query: Query<LatestQuery>,
 ) -> Outcome<Json<Page<LatestPosition>>> {
     let LatestQuery { company_id, cursor, limit } = query.into_inner();
-    let positions = state.db.latest_positions(&caller.scope, company_id, &page(cursor, limit)?).await?;
-    Ok(Json(positions.into()))
+    let page = page(cursor, limit)?;
+    let fleet = state.latest.fleet().await?;
+    let wanted = |terminal: &&Arc<Terminal>| {
+        company_id.is_none_or(|top| fleet.is_below(terminal.place().company_id, top))
+    };
+    let after = |after: Option<i64>| fleet.seen_after(&caller.scope, after.map(TerminalId)).filter(wanted);
+    let positions = page.pick(after, |terminal| terminal.id().0)?;
+    Ok(Json(positions.map(|terminal| terminal.latest()).into()))
 }
 
 /// The track of a vehicle: the positions of its terminals, by rising device time.

@@ -51,7 +51,7 @@ pub(crate) async fn create_terminal(
 ) -> Outcome<HttpResponse> {
     let made = state.db.create_terminal(&caller.scope, new.into_inner().into()).await;
     let made: Terminal = made.or_no_such("vehicle or company")?.into();
-    state.directory.changed();
+    state.latest.terminals_changed([made.id]).await;
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/terminals/{}", made.id))).json(made))
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn change_terminal(
     let revoke = change.revoke_auth;
     let changed = state.db.change_terminal(&caller.scope, *id, change.into_inner().into()).await;
     let changed = changed.or_no_such("terminal, vehicle or company")?;
-    state.directory.changed();
+    state.latest.terminals_changed([*id]).await;
     if revoke {
         state.terminals.disconnect(*id).await;
     }
@@ -91,7 +91,7 @@ pub(crate) async fn delete_terminal(
     state.db.terminal(&caller.scope, *id).await.or_no_such("terminal")?;
     state.terminals.disconnect(*id).await;
     state.db.delete_terminal(&caller.scope, *id).await.or_no_such("terminal")?;
-    state.directory.changed();
+    state.latest.terminals_changed([*id]).await;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -52,7 +52,6 @@ pub(crate) async fn create_vehicle(
 ) -> Outcome<HttpResponse> {
     let made = state.db.create_vehicle(&caller.scope, new.into_inner().into()).await;
     let made: Vehicle = made.or_no_such("company")?.into();
-    state.directory.changed();
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/vehicles/{}", made.id))).json(made))
 }
 
@@ -70,7 +69,8 @@ pub(crate) async fn change_vehicle(
 ) -> Outcome<Json<Vehicle>> {
     let changed = state.db.change_vehicle(&caller.scope, *id, change.into_inner().into()).await;
     let changed = changed.or_no_such("vehicle or company")?;
-    state.directory.changed();
+    // What it carries moved with it, or bears another plate.
+    state.latest.terminals_changed(changed.terminals.iter().map(|terminal| terminal.id)).await;
     Ok(Json(changed.into()))
 }
 
@@ -86,6 +86,5 @@ pub(crate) async fn delete_vehicle(
     id: Path<VehicleId>,
 ) -> Outcome<HttpResponse> {
     state.db.delete_vehicle(&caller.scope, *id).await.or_no_such("vehicle")?;
-    state.directory.changed();
     Ok(HttpResponse::NoContent().finish())
 }
