@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use access::Principal;
+use access::{Login, Principal};
 use actix_web::http::header::ContentEncoding;
 use actix_web::web::{Bytes, Data, Query};
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse, get};
 use cluster::{EventStream, Lagged};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, Stream};
@@ -15,7 +15,7 @@ use openapi::event::{EventQuery, VehicleEvent};
 use serde::Serialize;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
-use crate::caller::{Caller, View};
+use crate::caller::{Caller, View, bearer};
 use crate::problem::{OrNotFound as _, Outcome, Problem};
 use crate::state::State;
 
@@ -31,7 +31,7 @@ const TYPES: [&str; 4] = ["position", "alarm", "presence", "stream"];
 
 /// What happens to the vehicles in the caller's scope, from now on, as Server-Sent Events: `event:` is the
 /// type, `data:` a VehicleEvent. `event: lagged` says that the caller was too slow and missed some. A
-/// comment comes every 15 s. The stream ends with the right to see.
+/// comment comes every 15 s. The stream ends with its log-in and with the right to see.
 #[utoipa::path(tag = "event", security(("bearer" = ["view"])), responses(
     (status = 200, description = "Events as they come", content_type = "text/event-stream", body = String),
     (status = 404, description = "No such vehicle"),
@@ -39,6 +39,7 @@ const TYPES: [&str; 4] = ["position", "alarm", "presence", "stream"];
 #[get("/events")]
 pub(crate) async fn events(
     caller: Caller<View>,
+    request: HttpRequest,
     state: Data<State>,
     query: Query<EventQuery>,
 ) -> Outcome<HttpResponse> {
@@ -50,10 +51,13 @@ pub(crate) async fn events(
     if let Some(id) = vehicle_id {
         state.db.vehicle(&caller.scope, id).await.or_no_such("vehicle")?;
     }
+    let login = bearer(&request).map(|token| state.access.login_of_token(token));
+    let login = login.ok_or_else(Problem::unauthenticated)??;
     let subscription = Subscription {
         events: state.events.subscribe(Filter::default()),
         types,
         vehicle_id,
+        login,
         principal: (*caller).clone(),
         checked: Instant::now(),
         recheck: ticks(RECHECK),
@@ -89,6 +93,7 @@ struct Subscription {
     events: EventStream,
     types: BTreeSet<&'static str>,
     vehicle_id: Option<VehicleId>,
+    login: Login,
     principal: Principal,
     checked: Instant,
     recheck: Interval,
@@ -128,10 +133,11 @@ impl Subscription {
         }
     }
 
-    /// Asks again who the subscriber is; None where they may not see any more. While the database is
-    /// away the last answer holds.
+    /// Asks again who the subscriber is; None where their log-in is over or they may not see any more. While
+    /// the database is away the last answer holds.
     async fn check(&mut self) -> Option<()> {
-        match self.state.access.principal(self.principal.account.id).await {
+        let asked = self.state.access.principal_of_login(self.login);
+        match self.state.stopping.run_until_cancelled(asked).await? {
             Ok(principal) if principal.may(Permission::View) => self.principal = principal,
             Ok(_) | Err(access::AccessError::Unauthenticated) => return None,
             Err(_) => {}
