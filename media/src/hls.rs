@@ -28,6 +28,9 @@ const SEQUENCE_EPOCH_S: u64 = 1_735_689_600;
 /// Segments that stay whatever the bounds say.
 const SEGMENTS_MIN: usize = 3;
 
+/// Most segments listed, however short: a terminal that changes its codec all the time ends one with each change.
+const SEGMENTS_MAX: usize = 256;
+
 /// One stream in one form. Its task ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Playlist {
@@ -227,7 +230,9 @@ impl State {
         self.bytes += segment.data.len();
         self.segments.push_back(Listed { number, init, segment });
         while self.segments.len() > SEGMENTS_MIN
-            && (self.span_90k > settings.hls_window_ms * 90 || self.bytes > settings.hls_bytes_max)
+            && (self.span_90k > settings.hls_window_ms * 90
+                || self.bytes > settings.hls_bytes_max
+                || self.segments.len() > SEGMENTS_MAX)
         {
             let Some(gone) = self.segments.pop_front() else { return };
             self.span_90k -= gone.segment.duration_90k;

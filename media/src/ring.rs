@@ -128,6 +128,11 @@ impl Ring {
         }
     }
 
+    /// A new source comes, of whose sound nothing is known yet.
+    pub(crate) fn forget_audio(&self) {
+        self.state.lock().audio = None;
+    }
+
     /// The sound of the stream, as far as known.
     pub(crate) fn audio(&self) -> Option<AudioSpecificConfig> {
         self.state.lock().audio

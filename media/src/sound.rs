@@ -83,7 +83,9 @@ impl Outlet {
 enum Job {
     Open { voice: u64, outlet: Outlet },
     Sound { voice: u64, payload_type: PayloadType, timestamp_ms: u64, data: Bytes },
+    Picture { voice: u64, timestamp_ms: u64 },
     Finish { voice: u64, done: oneshot::Sender<()> },
+    Cut { voice: u64 },
 }
 
 /// The threads.
@@ -128,6 +130,12 @@ impl Voice {
         self.queue.try_send(Job::Sound { voice: self.voice, payload_type, timestamp_ms, data }).is_ok()
     }
 
+    /// Tells how far the pictures are, so that silence stands in for sound that does not come.
+    pub(crate) fn picture(&self, timestamp_ms: u64) {
+        // While the thread is overloaded there is sound, or the next picture tells it.
+        let _ = self.queue.try_send(Job::Picture { voice: self.voice, timestamp_ms });
+    }
+
     /// Waits until everything given is in the ring.
     pub(crate) async fn finish(self) {
         let (done, finished) = oneshot::channel();
@@ -137,6 +145,13 @@ impl Voice {
         if sent.unwrap_or(false) {
             let _ = finished.await;
         }
+    }
+
+    /// Ends it without a sound: what it had was silence alone.
+    pub(crate) fn cut(self) {
+        let (queue, voice) = (self.queue, self.voice);
+        // As in `finish`: waiting for room blocks.
+        tokio::task::spawn_blocking(move || queue.send(Job::Cut { voice }));
     }
 }
 
@@ -154,6 +169,16 @@ fn work(jobs: &Receiver<Job>) {
                     chain.outlet.counters.audio_dropped.one();
                     tracing::debug!("sound was not encoded: {error}");
                 }
+            }
+            Job::Picture { voice, timestamp_ms } => {
+                if let Some(chain) = voices.get_mut(&voice)
+                    && let Err(error) = chain.silence(timestamp_ms)
+                {
+                    tracing::debug!("silence was not encoded: {error}");
+                }
+            }
+            Job::Cut { voice } => {
+                voices.remove(&voice);
             }
             Job::Finish { voice, done } => {
                 if let Some(mut chain) = voices.remove(&voice)
@@ -201,12 +226,26 @@ impl Chain {
         if count == 0 {
             return Ok(());
         }
-        let at_90k = self.clock.stamp(timestamp_ms, count);
+        let Some(at_90k) = self.clock.stamp(timestamp_ms, count) else {
+            self.outlet.counters.audio_dropped.one();
+            return Ok(());
+        };
+        self.encode(at_90k, &samples)
+    }
+
+    /// Fills up what the sound lags behind a picture.
+    fn silence(&mut self, timestamp_ms: u64) -> Result<(), ffmpeg::Error> {
+        let Some((at_90k, samples)) = self.clock.silence(timestamp_ms, 1) else { return Ok(()) };
+        // At most two seconds: longer gaps are not filled.
+        self.encode(at_90k, &vec![0; usize::try_from(samples).unwrap_or(0)])
+    }
+
+    fn encode(&mut self, at_90k: u64, samples: &[i16]) -> Result<(), ffmpeg::Error> {
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => none.insert(AacEncoder::new()?),
         };
-        encoder.push(at_90k, &samples, &mut Self::sink(&self.outlet))
+        encoder.push(at_90k, samples, &mut Self::sink(&self.outlet))
     }
 
     fn g726(&mut self, data: &[u8], samples: &mut Vec<i16>) -> Result<(), ffmpeg::Error> {
@@ -426,6 +465,31 @@ mod tests {
         encoder.finish(&mut |at, _| times.push(at)).expect("finishes");
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
         assert!(times.contains(&(900_000 + LEAD_90K)), "{times:?}");
+    }
+
+    #[test]
+    fn a_silent_frame_is_silence_for_a_decoder() {
+        for (rate_hz, channels) in [(8_000, 1), (16_000, 2), (44_100, 2), (48_000, 1)] {
+            let config = AudioSpecificConfig::lc(rate_hz, channels).expect("a standard rate");
+            let silence = config.silent_frame().expect("mono or stereo");
+            let mut adts = config.adts_header(silence.len()).expect("short").to_vec();
+            adts.extend_from_slice(silence);
+            let codec = decoder::find(codec::Id::AAC).expect("FFmpeg has AAC");
+            let mut decoder = codec::Context::new_with_codec(codec)
+                .decoder()
+                .open_as(codec)
+                .and_then(|d| d.audio())
+                .expect("opens");
+            for _ in 0..3 {
+                decoder.send_packet(&Packet::copy(&adts)).expect("is taken");
+                let mut decoded = frame::Audio::empty();
+                decoder.receive_frame(&mut decoded).expect("is a frame");
+                assert_eq!((decoded.samples(), decoded.rate()), (FRAME_SAMPLES, rate_hz));
+                for plane in 0..decoded.planes() {
+                    assert!(decoded.plane::<f32>(plane).iter().all(|sample| *sample == 0.0));
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! Pictures pass untouched; sound becomes AAC. Knows no socket; times of arrival are passed in.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use protocol::aac::{AudioSpecificConfig, adts_frames};
+use bytes::Bytes;
+use protocol::aac::{AudioSpecificConfig, SAMPLES_PER_FRAME, adts_frames};
 use protocol::jt1078::{
     Assembler, Counters as Assembled, Frame, FrameKind, PayloadType, SampleClock, SharedPacket,
 };
@@ -18,6 +20,9 @@ use crate::sound::{self, Outlet, SoundThreads, Voice};
 use crate::stats::Counters;
 use crate::unit::Config;
 
+/// How often the sound is told how far the pictures are, ms.
+const TELL_PICTURES_MS: u64 = 200;
+
 /// See the module.
 pub(crate) struct Source {
     id: u64,
@@ -27,11 +32,55 @@ pub(crate) struct Source {
     sounds: Arc<SoundThreads>,
     assembler: Assembler,
     assembled: Assembled,
+    pictures: Pictures,
+    sound: Sound,
+    /// The picture that the sound was told of last, ms.
+    told_ms: u64,
+    arrived: bool,
+}
+
+/// What becomes of the sound. Whichever came first stays: a track has one form.
+enum Sound {
+    /// None was announced.
+    None,
+    /// Encoded; `heard`: the terminal spoke, so that it is not silence alone.
+    Voice { voice: Voice, heard: bool },
+    /// AAC that the terminal made itself.
+    Aac { config: AudioSpecificConfig, clock: SampleClock },
+}
+
+/// What is known of the pictures.
+#[derive(Default)]
+struct Pictures {
     sets: Option<ParameterSets>,
     track: Option<Arc<VideoTrack>>,
-    voice: Option<Voice>,
-    aac: Option<(AudioSpecificConfig, SampleClock)>,
-    arrived: bool,
+    /// Whether a key frame of this track came.
+    began: bool,
+}
+
+impl Pictures {
+    /// Learns what a frame tells of its track; whether the track is another one than before.
+    fn learn(&mut self, codec: VideoCodec, access_unit: &[u8]) -> bool {
+        let mut sets = self.sets.take().filter(|sets| sets.codec() == codec);
+        let changed = match &mut sets {
+            Some(sets) => sets.update(access_unit),
+            // Another codec: what was known is void until its own sets and key frame come.
+            None => {
+                *self = Self::default();
+                let sets = sets.insert(ParameterSets::new(codec));
+                sets.update(access_unit)
+            }
+        };
+        let track = sets.as_ref().filter(|_| changed).and_then(VideoTrack::new);
+        self.sets = sets;
+        match track {
+            Some(track) if self.track.as_deref() != Some(&track) => {
+                self.track = Some(Arc::new(track));
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Source {
@@ -48,6 +97,7 @@ impl Source {
             assembler.expect(PayloadType(av.audio_payload_type), PayloadType(av.video_payload_type));
         }
         let generation = claimed.stream.next_generation();
+        claimed.stream.ring.forget_audio();
         let outlet = Outlet {
             stream: claimed.stream,
             epoch,
@@ -55,7 +105,7 @@ impl Source {
             base_90k: claimed.base_90k + sound::LEAD_90K,
             counters: Arc::clone(&counters),
         };
-        Self {
+        let mut source = Self {
             id: claimed.source,
             hub,
             outlet,
@@ -63,12 +113,16 @@ impl Source {
             sounds,
             assembled: assembler.counters(),
             assembler,
-            sets: None,
-            track: None,
-            voice: None,
-            aac: None,
+            pictures: Pictures::default(),
+            sound: Sound::None,
+            told_ms: 0,
             arrived: false,
+        };
+        // A terminal that names a codec has a microphone: viewers begin with a sound track, silent until it speaks.
+        if claimed.av.is_some_and(|av| sound::is_decodable(PayloadType(av.audio_payload_type))) {
+            source.open_voice();
         }
+        source
     }
 
     /// Takes a packet that arrived at `arrival`.
@@ -82,57 +136,84 @@ impl Source {
         );
         self.assembled = now;
         match frame {
-            Some(frame) if frame.kind == FrameKind::Video => self.picture(frame),
+            Some(frame) if frame.kind == FrameKind::Video => self.picture(&frame),
             Some(frame) if frame.kind == FrameKind::Audio => self.sound(frame),
             _ => {}
         }
     }
 
-    fn picture(&mut self, frame: Frame) {
+    fn picture(&mut self, frame: &Frame) {
         let codec = match frame.payload_type {
             PayloadType::H264 => VideoCodec::H264,
             PayloadType::H265 => VideoCodec::H265,
             _ => return self.counters.frames_unsupported.one(),
         };
-        if self.sets.as_ref().is_none_or(|sets| sets.codec() != codec) {
-            self.sets = Some(ParameterSets::new(codec));
-        }
-        if let Some(sets) = &mut self.sets
-            && sets.update(&frame.data)
-            && let Some(track) = VideoTrack::new(sets)
-            && self.track.as_deref() != Some(&track)
-            && self.track.replace(Arc::new(track)).is_some()
-        {
+        if self.pictures.learn(codec, &frame.data) && self.arrived {
             self.outlet.generation.store(self.outlet.stream.next_generation(), Ordering::Relaxed);
         }
         // Until the first key frame, and after a loss until the next, a decoder would show rubbish.
-        let Some(track) = self.track.as_ref().filter(|_| !frame.gap && (self.arrived || frame.key)) else {
+        let Some(track) = &self.pictures.track else { return };
+        if frame.gap || !(self.pictures.began || frame.key) {
             return;
-        };
+        }
         let config = Config::Video(Arc::clone(track));
-        self.outlet.push(frame.timestamp_ms * 90, 0, frame.key, config, frame.data);
+        self.pictures.began = true;
+        self.outlet.push(frame.timestamp_ms * 90, 0, frame.key, config, own(&frame.data));
         if !self.arrived {
             self.arrived = true;
             self.counters.sources.one();
             self.hub.arrived(self.outlet.stream.key, self.id);
         }
+        self.keep_sound_up(frame.timestamp_ms);
+    }
+
+    /// Players wait for a track that was announced: where its sound lags, silence is put in.
+    fn keep_sound_up(&mut self, picture_ms: u64) {
+        if picture_ms < self.told_ms + TELL_PICTURES_MS {
+            return;
+        }
+        self.told_ms = picture_ms;
+        match &mut self.sound {
+            Sound::None => {}
+            Sound::Voice { voice, .. } => voice.picture(picture_ms),
+            Sound::Aac { config, clock } => {
+                let Some(silence) = config.silent_frame() else { return };
+                let Some((mut at_90k, samples)) = clock.silence(picture_ms, SAMPLES_PER_FRAME) else {
+                    return;
+                };
+                for _ in 0..samples / SAMPLES_PER_FRAME {
+                    let data = Bytes::from_static(silence);
+                    self.outlet.push(
+                        at_90k,
+                        config.frame_duration_90k(),
+                        false,
+                        Config::Audio(*config),
+                        data,
+                    );
+                    at_90k += u64::from(config.frame_duration_90k());
+                }
+            }
+        }
     }
 
     fn sound(&mut self, frame: Frame) {
-        match frame.payload_type {
-            PayloadType::AAC | PayloadType::AAC_LC => self.aac(&frame),
-            payload_type if sound::is_decodable(payload_type) => {
-                if self.voice.is_none() {
-                    self.outlet.stream.ring.announce_audio(sound::config());
-                    // The encoder's times hold the lead already.
-                    let base_90k = self.outlet.base_90k - sound::LEAD_90K;
-                    self.voice = self.sounds.open(Outlet { base_90k, ..self.outlet.clone() });
+        match (frame.payload_type, &mut self.sound) {
+            (PayloadType::AAC | PayloadType::AAC_LC, Sound::None | Sound::Voice { heard: false, .. }) => {
+                if let Sound::Voice { voice, .. } = mem::replace(&mut self.sound, Sound::None) {
+                    voice.cut();
                 }
-                let taken = self
-                    .voice
-                    .as_ref()
-                    .is_some_and(|voice| voice.sound(payload_type, frame.timestamp_ms, frame.data));
-                if !taken {
+                self.aac(&frame);
+            }
+            (PayloadType::AAC | PayloadType::AAC_LC, Sound::Aac { .. }) => self.aac(&frame),
+            (payload_type, Sound::None | Sound::Voice { .. }) if sound::is_decodable(payload_type) => {
+                if matches!(self.sound, Sound::None) {
+                    self.open_voice();
+                }
+                let Sound::Voice { voice, heard } = &mut self.sound else {
+                    return self.counters.audio_dropped.one();
+                };
+                *heard = true;
+                if !voice.sound(payload_type, frame.timestamp_ms, frame.data) {
                     self.counters.audio_dropped.one();
                 }
             }
@@ -140,25 +221,45 @@ impl Source {
         }
     }
 
+    /// From here on there is sound: a voice that gets none makes silence.
+    fn open_voice(&mut self) {
+        // The encoder's times hold the lead already.
+        let base_90k = self.outlet.base_90k - sound::LEAD_90K;
+        if let Some(voice) = self.sounds.open(Outlet { base_90k, ..self.outlet.clone() }) {
+            self.sound = Sound::Voice { voice, heard: false };
+            self.outlet.stream.ring.announce_audio(sound::config());
+        }
+    }
+
     fn aac(&mut self, frame: &Frame) {
         for adts in adts_frames(&frame.data) {
             let Ok(adts) = adts else { return self.counters.audio_dropped.one() };
-            if self.aac.as_ref().is_none_or(|(config, _)| *config != adts.config) {
+            if !matches!(&self.sound, Sound::Aac { config, .. } if *config == adts.config) {
                 self.outlet.stream.ring.announce_audio(adts.config);
-                self.aac = Some((adts.config, SampleClock::new(adts.config.sample_rate_hz)));
+                let clock = SampleClock::new(adts.config.sample_rate_hz);
+                self.sound = Sound::Aac { config: adts.config, clock };
             }
-            let Some((config, clock)) = &mut self.aac else { return };
-            let at_90k = clock.stamp(frame.timestamp_ms, protocol::aac::SAMPLES_PER_FRAME);
-            let data = frame.data.slice_ref(adts.data);
+            let Sound::Aac { config, clock } = &mut self.sound else { return };
+            let Some(at_90k) = clock.stamp(frame.timestamp_ms, SAMPLES_PER_FRAME) else {
+                self.counters.audio_dropped.one();
+                continue;
+            };
+            let data = own(adts.data);
             self.outlet.push(at_90k, config.frame_duration_90k(), false, Config::Audio(*config), data);
         }
     }
 
     /// Puts what is held back into the ring, then tells the hub that the source is gone.
     pub(crate) async fn finish(self) {
-        if let Some(voice) = self.voice {
+        if let Sound::Voice { voice, .. } = self.sound {
             voice.finish().await;
         }
         self.hub.lost(self.outlet.stream.key, self.id);
     }
+}
+
+/// Bytes of their own: a share of a read buffer would keep all of that in memory for as long as a ring keeps
+/// the share.
+fn own(data: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(data)
 }

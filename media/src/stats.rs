@@ -71,7 +71,8 @@ counters! {
     frames_with_gap: trouble,
     /// Frames of a codec that cannot be passed on.
     frames_unsupported: trouble,
-    /// Frames of sound that could not be decoded or encoded, or came faster than the encoder.
+    /// Frames of sound that could not be decoded or encoded, came faster than the encoder, or held more sound
+    /// than time passed.
     audio_dropped: trouble,
     /// Units that slow viewers skipped.
     units_dropped_for_viewers: trouble,

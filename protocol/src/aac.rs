@@ -100,6 +100,16 @@ impl AudioSpecificConfig {
         format!("mp4a.40.{}", self.object_type)
     }
 
+    /// A raw frame of silence; `None` for more than two channels and for what is not AAC-LC. It holds no
+    /// spectrum, so it is the same at every rate.
+    pub fn silent_frame(&self) -> Option<&'static [u8]> {
+        match (self.object_type, self.channels) {
+            (OBJECT_TYPE_LC, 1) => Some(&[0x00, 0xC8, 0x00, 0x80, 0x23, 0x80]),
+            (OBJECT_TYPE_LC, 2) => Some(&[0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x00, 0x23, 0x80]),
+            _ => None,
+        }
+    }
+
     /// Length of one frame, 90 kHz units, rounded down.
     pub fn frame_duration_90k(&self) -> u32 {
         SAMPLES_PER_FRAME * 90_000 / self.sample_rate_hz.max(1)

@@ -9,6 +9,7 @@ mod assembler;
 mod packet;
 pub mod packetize;
 mod payload;
+mod sample_clock;
 pub mod signalling;
 mod splitter;
 mod timeline;
@@ -19,5 +20,6 @@ pub use packet::{
     DataType, Header, IdLength, MAGIC, MAX_BODY_BYTES, Packet, PacketError, SharedPacket, Sim, SubPackage,
 };
 pub use payload::PayloadType;
+pub use sample_clock::SampleClock;
 pub use splitter::Splitter;
-pub use timeline::{SampleClock, Timeline, Track};
+pub use timeline::{Timeline, Track};
