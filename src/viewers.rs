@@ -1,6 +1,6 @@
 //! Who may watch: the media server's question, answered by `access`.
 
-use access::{Access, AccessError, TicketError};
+use access::{Access, AccessError, MayView, TicketError};
 use async_trait::async_trait;
 use media::{Refusal, Viewers};
 use model::{AccountId, Channel, Profile, StreamKey, TerminalId};
@@ -39,10 +39,10 @@ impl Viewers for Rights {
     }
 
     async fn recheck(&self, account: AccountId, terminal: TerminalId) -> Result<(), Refusal> {
-        match self.0.may_view(account, terminal).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Refusal::Forbidden),
-            Err(error) => Err(refusal(error)),
+        match self.0.may_view(account, terminal).await.map_err(refusal)? {
+            MayView::Yes => Ok(()),
+            MayView::NoRight => Err(Refusal::Forbidden),
+            MayView::NotVisible => Err(Refusal::NotFound),
         }
     }
 }

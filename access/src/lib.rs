@@ -44,6 +44,17 @@ struct Inner {
     logins: Logins,
 }
 
+/// Whether an account may watch a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayView {
+    /// It may.
+    Yes,
+    /// It has no right to live video, of whatever terminal.
+    NoRight,
+    /// It sees no such terminal: there is none, or it is another company's.
+    NotVisible,
+}
+
 impl Access {
     /// Over `db`, signing with `keys`.
     pub fn new(db: Db, keys: Keys) -> Self {
@@ -78,16 +89,15 @@ impl Access {
     /// Asked again while a view runs, so that a revoked right ends it.
     ///
     /// # Errors
-    /// [`AccessError::Db`] where it cannot be said.
-    pub async fn may_view(&self, account: AccountId, terminal: TerminalId) -> Result<bool, AccessError> {
-        match self.principal(account).await {
-            Ok(principal) if principal.may(Permission::Live) => {
-                found(self.inner.db.terminal(&principal.scope, terminal).await)
-                    .map(|terminal| terminal.is_some())
-            }
-            Ok(_) | Err(AccessError::Unauthenticated) => Ok(false),
-            Err(error) => Err(error),
+    /// [`AccessError::Unauthenticated`] where the account is gone or may not be used, [`AccessError::Db`] where
+    /// it cannot be said.
+    pub async fn may_view(&self, account: AccountId, terminal: TerminalId) -> Result<MayView, AccessError> {
+        let principal = self.principal(account).await?;
+        if !principal.may(Permission::Live) {
+            return Ok(MayView::NoRight);
         }
+        let terminal = found(self.inner.db.terminal(&principal.scope, terminal).await)?;
+        Ok(if terminal.is_some() { MayView::Yes } else { MayView::NotVisible })
     }
 
     /// The terminal with this device number, as far as `principal` may see it (the CMSV6 face names
