@@ -28,6 +28,15 @@ pub(crate) struct Bounds {
 /// Most units handed to a viewer at once, so that one read stays short.
 const BATCH_UNITS: usize = 64;
 
+/// The last signs of life of a source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signs {
+    /// When the last byte came.
+    pub(crate) heard_at: Instant,
+    /// When the last picture came.
+    pub(crate) picture_at: Instant,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -51,7 +60,7 @@ struct State {
     age: (u64, u64),
     audio: Option<AudioSpecificConfig>,
     newest_dts_90k: u64,
-    newest_at: Instant,
+    signs: Signs,
     closed: bool,
 }
 
@@ -83,6 +92,7 @@ impl State {
 
 impl Ring {
     pub(crate) fn new(bounds: Bounds) -> Self {
+        let now = Instant::now();
         let state = State {
             units: VecDeque::new(),
             first: 0,
@@ -91,7 +101,7 @@ impl Ring {
             age: (0, 0),
             audio: None,
             newest_dts_90k: 0,
-            newest_at: Instant::now(),
+            signs: Signs { heard_at: now, picture_at: now },
             closed: false,
         };
         Self { bounds, state: Mutex::new(state), head: watch::Sender::new(0) }
@@ -107,7 +117,11 @@ impl Ring {
         }
         state.age = age;
         state.newest_dts_90k = state.newest_dts_90k.max(unit.dts_90k);
-        state.newest_at = Instant::now();
+        let now = Instant::now();
+        state.signs.heard_at = now;
+        if unit.is_video() {
+            state.signs.picture_at = now;
+        }
         state.bytes += unit.data.len();
         let number = state.next();
         if unit.key {
@@ -140,12 +154,12 @@ impl Ring {
 
     /// Bytes are coming although no unit came of them yet.
     pub(crate) fn touch(&self) {
-        self.state.lock().newest_at = Instant::now();
+        self.state.lock().signs.heard_at = Instant::now();
     }
 
-    /// When the last sign of life of a source came.
-    pub(crate) fn newest_at(&self) -> Instant {
-        self.state.lock().newest_at
+    /// When the last signs of life of a source came.
+    pub(crate) fn signs(&self) -> Signs {
+        self.state.lock().signs
     }
 
     /// Where a source's time begins that comes now: 0 at first, afterwards behind everything before by the
@@ -155,7 +169,7 @@ impl Ring {
         if state.next() == 0 {
             return 0;
         }
-        let away = Instant::now().saturating_duration_since(state.newest_at).max(RESUME_GAP_MIN);
+        let away = Instant::now().saturating_duration_since(state.signs.heard_at).max(RESUME_GAP_MIN);
         state.newest_dts_90k + u64::try_from(away.as_millis()).unwrap_or(0) * 90
     }
 

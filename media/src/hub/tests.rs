@@ -1,15 +1,17 @@
 //! The hub's states in virtual time, against a terminal that does as told.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::Bus;
 use futures_util::StreamExt;
-use model::{Channel, Filter, Profile, TerminalId};
+use model::{Channel, Filter, Profile, Sim, TerminalId};
 use parking_lot::Mutex;
-use protocol::aac::AudioSpecificConfig;
+use protocol::media::VideoTrack;
+use protocol::nal::{ParameterSets, VideoCodec};
 
+use super::run::REPLACEABLE_AFTER;
 use super::*;
 use crate::unit::{Config, Unit};
 
@@ -18,6 +20,8 @@ struct Fake {
     commands: Mutex<Vec<(Instant, Command)>>,
     answer: Mutex<Result<Reply, SendError>>,
     linked: Mutex<Result<TerminalLink, SendError>>,
+    /// Whether answers never come.
+    deaf: AtomicBool,
 }
 
 #[async_trait]
@@ -28,6 +32,9 @@ impl Terminals for Fake {
 
     async fn send(&self, _terminal: TerminalId, command: Command) -> Result<Reply, SendError> {
         self.commands.lock().push((Instant::now(), command));
+        if self.deaf.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.answer.lock().clone()
     }
 
@@ -53,6 +60,7 @@ fn bench(ports: u16) -> Bench {
         commands: Mutex::default(),
         answer: Mutex::new(Ok(Reply::Accepted)),
         linked: Mutex::new(Ok(TerminalLink { sim: sim(), sim_bytes: 6, av: None })),
+        deaf: AtomicBool::new(false),
     });
     let bus = Arc::new(Bus::default());
     let ports = (0..ports).map(|place| LivePort { host: None, tcp_port: 6602 + place }).collect();
@@ -99,14 +107,15 @@ impl Bench {
 
 fn push(claimed: &Claimed) {
     static TIME: AtomicU64 = AtomicU64::new(0);
-    let config = AudioSpecificConfig { object_type: 2, sample_rate_hz: 8000, channels: 1 };
+    let parameter_sets = ParameterSets::new(VideoCodec::H264);
+    let track = VideoTrack { codec: VideoCodec::H264, width: 16, height: 16, parameter_sets };
     assert!(claimed.stream.ring.push(Unit {
         epoch: 1,
         generation: claimed.stream.next_generation(),
         dts_90k: TIME.fetch_add(3_600, Ordering::Relaxed),
         duration_90k: 0,
         key: true,
-        config: Config::Audio(config),
+        config: Config::Video(Arc::new(track)),
         data: Bytes::from_static(b"x"),
     }));
 }
@@ -129,14 +138,14 @@ async fn a_viewer_is_parked_until_the_source_comes_and_the_last_one_stops_it_aft
     assert_eq!(*one.stream.phase().borrow(), Phase::Starting);
     bench.asked(1).await;
     assert!(bench.hub.running(key(Profile::Main)).await.is_none());
-    let (_claimed, revocation) = bench.source(0).await;
+    let (claimed, revocation) = bench.source(0).await;
     assert_eq!(*two.stream.phase().borrow(), Phase::Live);
     assert!(bench.hub.running(key(Profile::Main)).await.is_some());
 
     let stream = Arc::clone(&one.stream);
     drop(one);
     tokio::time::sleep(Duration::from_secs(12)).await;
-    stream.ring.touch();
+    push(&claimed);
     assert_eq!(*stream.phase().borrow(), Phase::Live);
     let left = Instant::now();
     drop(two);
@@ -158,11 +167,11 @@ async fn a_viewer_who_comes_back_in_time_finds_the_stream_running() {
     let bench = bench(1);
     let one = bench.hub.attach(key(Profile::Main)).await.expect("attached");
     bench.asked(1).await;
-    let _source = bench.source(0).await;
+    let (claimed, _revocation) = bench.source(0).await;
     drop(one);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let two = bench.hub.attach(key(Profile::Main)).await.expect("attached");
-    two.stream.ring.touch();
+    push(&claimed);
     tokio::time::sleep(Duration::from_secs(14)).await;
     assert_eq!(*two.stream.phase().borrow(), Phase::Live);
     assert_eq!((bench.starts(), bench.stops()), (1, 0));
@@ -302,4 +311,106 @@ async fn shutdown_stops_every_terminal() {
     assert_eq!(ended(&viewer.stream).await, EndReason::Shutdown);
     assert_eq!(bench.stops(), 1);
     assert!(bench.hub.attach(key(Profile::Main)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_sound_alone_is_lost() {
+    let bench = bench(1);
+    let viewer = bench.hub.attach(key(Profile::Main)).await.expect("attached");
+    bench.asked(1).await;
+    let (_claimed, revocation) = bench.source(0).await;
+    let picture = Instant::now();
+    let ring = Arc::clone(&viewer.stream.ring);
+    let sound = tokio::spawn(async move {
+        loop {
+            ring.touch();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let mut phase = viewer.stream.phase();
+    phase.wait_for(|phase| *phase == Phase::Recovering).await.expect("lost");
+    assert_eq!(picture.elapsed().as_secs(), Settings::default().source_idle_s);
+    assert!(revocation.is_revoked());
+    sound.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_request_is_repeated() {
+    let bench = bench(1);
+    *bench.fake.answer.lock() = Err(SendError::Timeout(TerminalId(42)));
+    let viewer = bench.hub.attach(key(Profile::Main)).await.expect("attached");
+    bench.asked(3).await;
+    let _source = bench.source(0).await;
+    assert_eq!(*viewer.stream.phase().borrow(), Phase::Live);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_silent_before_its_first_key_frame_is_asked_again_and_replaced() {
+    let bench = bench(1);
+    let _viewer = bench.hub.attach(key(Profile::Main)).await.expect("attached");
+    bench.asked(1).await;
+    let (_silent, first) = bench.claim(0).await.expect("asked for");
+    bench.asked(2).await;
+    let (_claimed, _) = bench.source(0).await;
+    assert!(first.is_revoked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_sends_but_has_no_key_frame_yet_is_left_alone() {
+    let bench = bench(1);
+    let viewer = bench.hub.attach(key(Profile::Main)).await.expect("attached");
+    bench.asked(1).await;
+    let (claimed, revocation) = bench.claim(0).await.expect("asked for");
+    for _ in 0..15 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        viewer.stream.ring.touch();
+    }
+    assert_eq!(bench.starts(), 1);
+    push(&claimed);
+    bench.hub.arrived(claimed.stream.key, claimed.source);
+    viewer.stream.started().await.expect("live");
+    assert!(!revocation.is_revoked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_lingers_for_nobody_gives_its_place_to_the_other_profile() {
+    let bench = bench(1);
+    let main = bench.hub.attach(key(Profile::Main)).await.expect("attached");
+    bench.asked(1).await;
+    let (_claimed, revocation) = bench.source(0).await;
+    let main_stream = Arc::clone(&main.stream);
+    drop(main);
+    let sub = bench.hub.attach(key(Profile::Sub)).await.expect("attached");
+    assert_eq!(ended(&main_stream).await, EndReason::Unwatched);
+    assert!(revocation.is_revoked());
+    bench.asked(2).await;
+    let (claimed, _) = bench.source(0).await;
+    assert_eq!(claimed.stream.key, key(Profile::Sub));
+    assert_eq!(*sub.stream.phase().borrow(), Phase::Live);
+    let order: Vec<_> = bench
+        .fake
+        .commands
+        .lock()
+        .iter()
+        .map(|(_, command)| matches!(command, Command::StopLive { .. }))
+        .collect();
+    assert_eq!(order, [false, true, false], "main is stopped before sub is asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_nobodys_until_0x9102_is_answered_and_then_free_even_without() {
+    let bench = bench(1);
+    let main = bench.hub.attach(key(Profile::Main)).await.expect("attached");
+    bench.asked(1).await;
+    let _source = bench.source(0).await;
+    bench.fake.deaf.store(true, Ordering::Relaxed);
+    let main_stream = Arc::clone(&main.stream);
+    drop(main);
+    assert_eq!(ended(&main_stream).await, EndReason::Unwatched);
+    let stopped = Instant::now();
+    let _again = bench.hub.attach(key(Profile::Main)).await.expect("attached");
+    assert_eq!(bench.claim(0).await.err(), Some(ClaimRefused::NoRequest));
+    bench.asked(2).await;
+    assert_eq!(stopped.elapsed().as_secs(), STOP_WAIT.as_secs());
+    assert!(bench.claim(0).await.is_ok());
 }
