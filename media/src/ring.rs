@@ -28,6 +28,10 @@ pub(crate) struct Bounds {
 /// Most units handed to a viewer at once, so that one read stays short.
 const BATCH_UNITS: usize = 64;
 
+/// A batch that holds this many bytes takes no further unit: what a viewer was handed stays in memory until it
+/// has taken it, whatever the ring keeps.
+const BATCH_BYTES: usize = 256 * 1024;
+
 /// The last signs of life of a source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signs {
@@ -240,7 +244,19 @@ impl Cursor {
         let state = self.ring.state.lock();
         let (next, skipped) = self.place.resolve(&state)?;
         let from = usize::try_from(next - state.first).unwrap_or(usize::MAX);
-        let units: Vec<_> = state.units.iter().skip(from).take(BATCH_UNITS).cloned().collect();
+        let mut bytes = 0;
+        let units: Vec<_> = state
+            .units
+            .iter()
+            .skip(from)
+            .take(BATCH_UNITS)
+            .take_while(|unit| {
+                let fits = bytes < BATCH_BYTES;
+                bytes += unit.data.len();
+                fits
+            })
+            .cloned()
+            .collect();
         self.place = Place::At(next + units.len() as u64);
         (!units.is_empty() || skipped > 0).then_some(Batch { units, skipped })
     }
@@ -326,6 +342,7 @@ mod tests {
             key,
             config: config(),
             data: Bytes::from(vec![0; bytes]),
+            flv: Default::default(),
         }
     }
 
@@ -392,6 +409,25 @@ mod tests {
         ring.push(unit(27, false, 995));
         assert!(ring.cursor().take().is_none());
         assert!(ring.key_frame().is_none());
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_units_and_by_bytes() {
+        let ring = ring(16 << 20, 1_000, u64::MAX);
+        ring.push(unit(0, true, 10));
+        for number in 1..100 {
+            ring.push(unit(number, false, 10));
+        }
+        let mut cursor = ring.cursor();
+        assert_eq!(cursor.take().expect("units").units.len(), BATCH_UNITS);
+        ring.push(unit(100, true, BATCH_BYTES / 2));
+        for number in 101..110 {
+            ring.push(unit(number, false, BATCH_BYTES / 2));
+        }
+        let mut cursor = ring.cursor();
+        assert_eq!(times(&cursor.take().expect("units")), [100, 101]);
+        ring.push(unit(110, true, 3 * BATCH_BYTES));
+        assert_eq!(times(&ring.cursor().take().expect("units")), [110]);
     }
 
     #[test]

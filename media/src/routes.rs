@@ -57,6 +57,9 @@ const BANDWIDTH: u32 = 2_000_000;
 /// What a WebSocket viewer may have outstanding beyond one chunk, bytes.
 const WEB_SOCKET_BUFFER_BYTES: usize = 64 * 1024;
 
+/// How long the closing words of a WebSocket may take.
+const CLOSE_WAIT: Duration = Duration::from_secs(3);
+
 /// What a WebSocket viewer may send us at once, bytes; it has nothing to say.
 const WEB_SOCKET_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
@@ -171,10 +174,9 @@ impl Routes {
         match upgrade {
             None => answer::endless("video/x-flv", flv.into_chunks()),
             Some((key, upgrade)) => {
-                let stall = Duration::from_secs(self.settings.viewer_stall_s);
                 self.tasks.spawn(async move {
                     match upgrade.await {
-                        Ok(upgraded) => web_socket(upgraded, flv, stall, end).await,
+                        Ok(upgraded) => web_socket(upgraded, flv, end).await,
                         Err(error) => debug!("no WebSocket: {error}"),
                     }
                 });
@@ -336,13 +338,9 @@ fn switching(key: &str) -> Answer {
     answer
 }
 
-/// Sends a view's bytes as binary messages until it ends, the viewer goes, or it takes nothing for `stall`.
-async fn web_socket(
-    upgraded: hyper::upgrade::Upgraded,
-    flv: FlvView,
-    stall: Duration,
-    end: CancellationToken,
-) {
+/// Sends a view's bytes as binary messages until it ends or the viewer goes. That it takes nothing for too long
+/// is the socket's to notice.
+async fn web_socket(upgraded: hyper::upgrade::Upgraded, flv: FlvView, end: CancellationToken) {
     let config = WebSocketConfig::default()
         .write_buffer_size(WEB_SOCKET_BUFFER_BYTES)
         .max_message_size(Some(WEB_SOCKET_MESSAGE_BYTES_MAX))
@@ -350,17 +348,17 @@ async fn web_socket(
     let io = TokioIo::new(upgraded);
     let (mut sink, mut source) =
         WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await.split();
-    let chunks = flv.into_chunks();
-    pin_mut!(chunks);
+    let messages = flv.into_messages();
+    pin_mut!(messages);
     loop {
         tokio::select! {
-            chunk = chunks.next() => {
-                let Some(chunk) = chunk else { break };
+            message = messages.next() => {
+                let Some(message) = message else { break };
                 let sent = tokio::select! {
-                    sent = tokio::time::timeout(stall, sink.send(Message::Binary(chunk))) => sent,
+                    sent = sink.send(Message::Binary(message)) => sent,
                     () = end.cancelled() => break,
                 };
-                if !matches!(sent, Ok(Ok(()))) {
+                if sent.is_err() {
                     return;
                 }
             }
@@ -371,5 +369,5 @@ async fn web_socket(
             },
         }
     }
-    let _ = tokio::time::timeout(stall.min(HOLD_MAX), sink.close()).await;
+    let _ = tokio::time::timeout(CLOSE_WAIT, sink.close()).await;
 }

@@ -34,7 +34,8 @@ pub struct Settings {
     /// How long a stream nobody watches goes on, s, so that a viewer who reloads does not restart it.
     pub linger_s: u64,
 
-    /// Most bytes kept of a stream; a stream's newest group of pictures is kept up to this.
+    /// Most coded bytes kept of a stream; a stream's newest group of pictures is kept up to this. Watched by
+    /// FLV, it takes as much again.
     pub ring_bytes_max: usize,
     /// Most units kept of a stream.
     pub ring_units_max: usize,

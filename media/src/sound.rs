@@ -4,9 +4,9 @@
 //! loses packets, counted; the thread puts finished frames into the ring itself.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use bytes::Bytes;
@@ -73,6 +73,7 @@ impl Outlet {
             key,
             config,
             data,
+            flv: OnceLock::new(),
         };
         if self.stream.ring.push(unit) {
             self.counters.units.one();

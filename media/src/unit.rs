@@ -1,9 +1,10 @@
 //! One frame on its way from a terminal to its viewers, whatever the device spoke and whatever the viewer asks for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use protocol::aac::AudioSpecificConfig;
+use protocol::flv;
 use protocol::media::{Sample, Track, Tracks, VideoTrack};
 
 /// What a decoder must know before a unit.
@@ -33,11 +34,22 @@ pub(crate) struct Unit {
     pub(crate) config: Config,
     /// The coded bytes, shared by every viewer.
     pub(crate) data: Bytes,
+    /// The same as the body of an FLV tag, made for the first viewer who wants it.
+    pub(crate) flv: OnceLock<Option<Bytes>>,
 }
 
 impl Unit {
     pub(crate) fn is_video(&self) -> bool {
         matches!(self.config, Config::Video(_))
+    }
+
+    /// As the body of an FLV tag, shared by every viewer; None where FLV cannot carry it.
+    pub(crate) fn flv_body(&self) -> Option<Bytes> {
+        let video = match &self.config {
+            Config::Video(track) => Some(track.codec),
+            Config::Audio(_) => None,
+        };
+        self.flv.get_or_init(|| flv::tag_body(video, &self.sample()).map(Bytes::from)).clone()
     }
 
     /// As muxers take it.

@@ -1,10 +1,10 @@
 //! FLV: tags for HTTP-FLV and WebSocket-FLV. H.265 goes by the legacy codec id 12 that FLV players read
 //! (FFmpeg before 6.1 reads none).
 //!
-//! Knows no viewers: one [`Muxer`] writes for one of them.
+//! Knows no viewers: one [`Muxer`] writes for one of them; the [bodies](tag_body) of tags are everybody's.
 
 use crate::media::{Sample, Track, Tracks, VideoTrack};
-use crate::nal::{VideoCodec, length_prefixed};
+use crate::nal::{VideoCodec, length_prefixed, nal_units};
 
 /// Longest tag body: its length has 24 bits.
 const MAX_TAG_BODY_BYTES: usize = 0xFF_FFFF;
@@ -70,64 +70,83 @@ impl Muxer {
         self.has_audio = tracks.audio.is_some();
     }
 
-    /// Appends one sample as a tag. A sample of a track that [`Muxer::begin`] did not name, one without a
-    /// picture and one above 16 MiB is left out.
+    /// Appends one sample as a tag. A sample of a track that [`Muxer::begin`] did not name, and one without a
+    /// [body](tag_body), is left out.
     pub fn sample(&mut self, sample: &Sample<'_>, out: &mut Vec<u8>) {
-        self.body.clear();
-        let tag_type = match (sample.track, &self.video) {
-            (Track::Video, Some(track)) => {
-                let frame = if sample.key { FRAME_KEY } else { FRAME_INTER };
-                self.body.extend_from_slice(&[frame << 4 | codec_id(track.codec), PACKET_FRAMES]);
-                let composition_ms = sample.pts_90k.wrapping_sub(sample.dts_90k).cast_signed() / 90;
-                let [.., high, middle, low] = composition_ms.to_be_bytes();
-                self.body.extend_from_slice(&[high, middle, low]);
-                let header_bytes = self.body.len();
-                length_prefixed(track.sample_units(sample.data), &mut self.body);
-                if self.body.len() == header_bytes {
-                    return;
-                }
-                TAG_VIDEO
-            }
-            (Track::Audio, _) if self.has_audio => {
-                self.body.extend_from_slice(&[SOUND_AAC, PACKET_FRAMES]);
-                self.body.extend_from_slice(sample.data);
-                TAG_AUDIO
-            }
-            _ => return,
+        let Some(body) = tag_body(self.video.as_ref().map(|track| track.codec), sample) else { return };
+        let Some(frame) = self.frame(sample.track, sample.dts_90k, body.len()) else { return };
+        out.extend_from_slice(&frame.head);
+        out.extend_from_slice(&body);
+        out.extend_from_slice(&frame.tail);
+    }
+
+    /// What stands around a tag body of `body_bytes` for a sample of this track and time; `None` for a track
+    /// that [`Muxer::begin`] did not name and for a body above 16 MiB.
+    pub fn frame(&mut self, track: Track, dts_90k: u64, body_bytes: usize) -> Option<TagFrame> {
+        let (tag_type, last_ms) = match track {
+            Track::Video if self.video.is_some() => (TAG_VIDEO, &mut self.last_video_ms),
+            Track::Audio if self.has_audio => (TAG_AUDIO, &mut self.last_audio_ms),
+            _ => return None,
         };
-        if self.body.len() > MAX_TAG_BODY_BYTES {
-            return;
+        if body_bytes > MAX_TAG_BODY_BYTES {
+            return None;
         }
-        let base_90k = *self.base_90k.get_or_insert(sample.dts_90k);
-        let last_ms = match sample.track {
-            Track::Video => &mut self.last_video_ms,
-            Track::Audio => &mut self.last_audio_ms,
-        };
-        *last_ms = (*last_ms).max(sample.dts_90k.saturating_sub(base_90k) / 90);
-        tag(tag_type, *last_ms, &self.body, out);
+        let base_90k = *self.base_90k.get_or_insert(dts_90k);
+        *last_ms = (*last_ms).max(dts_90k.saturating_sub(base_90k) / 90);
+        Some(TagFrame::new(tag_type, *last_ms, body_bytes))
     }
 }
 
-/// Appends a tag and the PreviousTagSize behind it. The 32-bit time wraps after 49 days.
+/// The body of a sample's tag: the same for every viewer, whenever it began. `video` is the codec of the
+/// picture track, if there is one. `None` for a picture without it, and for one without a slice.
+pub fn tag_body(video: Option<VideoCodec>, sample: &Sample<'_>) -> Option<Vec<u8>> {
+    let mut body = Vec::with_capacity(sample.data.len() + 16);
+    match (sample.track, video) {
+        (Track::Video, Some(codec)) => {
+            let frame = if sample.key { FRAME_KEY } else { FRAME_INTER };
+            let composition_ms = sample.pts_90k.wrapping_sub(sample.dts_90k).cast_signed() / 90;
+            let [.., high, middle, low] = composition_ms.to_be_bytes();
+            body.extend_from_slice(&[frame << 4 | codec_id(codec), PACKET_FRAMES, high, middle, low]);
+            let header_bytes = body.len();
+            length_prefixed(nal_units(sample.data).filter(|unit| codec.is_sample_unit(unit)), &mut body);
+            (body.len() > header_bytes).then_some(body)
+        }
+        (Track::Video, None) => None,
+        (Track::Audio, _) => {
+            body.extend_from_slice(&[SOUND_AAC, PACKET_FRAMES]);
+            body.extend_from_slice(sample.data);
+            Some(body)
+        }
+    }
+}
+
+/// What stands around the body of a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagFrame {
+    /// The tag header.
+    pub head: [u8; 11],
+    /// PreviousTagSize.
+    pub tail: [u8; 4],
+}
+
+impl TagFrame {
+    /// The 32-bit time wraps after 49 days; bodies have less than 2^24 bytes.
+    fn new(tag_type: u8, time_ms: u64, body_bytes: usize) -> Self {
+        let [.., size_high, size_middle, size_low] = body_bytes.to_be_bytes();
+        let [.., extended, high, middle, low] = time_ms.to_be_bytes();
+        Self {
+            head: [tag_type, size_high, size_middle, size_low, high, middle, low, extended, 0, 0, 0],
+            tail: (body_bytes as u32 + 11).to_be_bytes(),
+        }
+    }
+}
+
+/// Appends a tag and the PreviousTagSize behind it.
 fn tag(tag_type: u8, time_ms: u64, body: &[u8], out: &mut Vec<u8>) {
-    let [.., size_high, size_middle, size_low] = body.len().to_be_bytes();
-    let [.., extended, high, middle, low] = time_ms.to_be_bytes();
-    out.extend_from_slice(&[
-        tag_type,
-        size_high,
-        size_middle,
-        size_low,
-        high,
-        middle,
-        low,
-        extended,
-        0,
-        0,
-        0,
-    ]);
+    let frame = TagFrame::new(tag_type, time_ms, body.len());
+    out.extend_from_slice(&frame.head);
     out.extend_from_slice(body);
-    // bodies have less than 2^24 bytes
-    out.extend_from_slice(&(body.len() as u32 + 11).to_be_bytes());
+    out.extend_from_slice(&frame.tail);
 }
 
 fn codec_id(codec: VideoCodec) -> u8 {

@@ -117,6 +117,7 @@ fn push(claimed: &Claimed) {
         key: true,
         config: Config::Video(Arc::new(track)),
         data: Bytes::from_static(b"x"),
+        flv: Default::default(),
     }));
 }
 
