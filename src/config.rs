@@ -128,13 +128,15 @@ impl Web {
 pub(crate) struct Live {
     listen: Option<std::net::SocketAddr>,
     advertise: Option<Advertise>,
-    /// How many ports, from the listener's on: as many streams of one channel can run at once.
+    /// How many ports: as many streams of one channel can run at once.
     pub(crate) ports: u16,
+    /// The second of them; the others follow it. The ports after the first's own are other listeners'.
+    pub(crate) pool_port: u16,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { listen: None, advertise: None, ports: 1 }
+        Self { listen: None, advertise: None, ports: 1, pool_port: 6620 }
     }
 }
 
@@ -274,7 +276,7 @@ mod tests {
         assert_eq!(config.web.listener().listen.port(), 2);
         assert_eq!(config.web.public_docs, Some(true));
         let config = Config::parse("", env(&[("MOTORCADE__LIVE__PORTS", "3")])).expect("parses");
-        assert_eq!(config.live.ports, 3);
+        assert_eq!((config.live.ports, config.live.pool_port), (3, 6620));
         assert_eq!(config.live.listener().listen.port(), 6602);
     }
 

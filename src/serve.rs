@@ -106,6 +106,7 @@ impl Node {
                 viewer: config.media.listener(6604),
                 live: config.live.listener(),
                 live_ports: config.live.ports,
+                live_pool_port: config.live.pool_port,
                 ..media::Settings::default()
             };
             let deps = media::Deps {

@@ -81,8 +81,10 @@ impl MediaServer {
         let mut pool = Vec::new();
         for place in 0..settings.live_ports {
             let mut address = settings.live.listen;
-            if address.port() != 0 {
-                let port = address.port().checked_add(place);
+            if let Some(further) = place.checked_sub(1)
+                && address.port() != 0
+            {
+                let port = settings.live_pool_port.checked_add(further);
                 address.set_port(port.ok_or(StartError::Setting("the live ports end above 65535"))?);
             }
             pool.push(listen(address).await?);
@@ -90,21 +92,16 @@ impl MediaServer {
         let viewer_addr = local(&viewer, settings.viewer.listen)?;
         let mut live_ports = Vec::new();
         let mut live_addr = settings.live.listen;
-        for (place, listener) in (0..).zip(&pool) {
+        for (place, listener) in pool.iter().enumerate() {
             let bound = local(listener, settings.live.listen)?;
             if place == 0 {
                 live_addr = bound;
             }
-            live_ports.push(match &settings.live.advertise {
-                Some(advertise) => LivePort {
-                    host: advertise.host.clone(),
-                    tcp_port: advertise
-                        .port
-                        .checked_add(place)
-                        .ok_or(StartError::Setting("the advertised live ports end above 65535"))?,
-                },
-                None => LivePort { host: None, tcp_port: bound.port() },
-            });
+            // The first port may be another one outside; the others go by their own numbers.
+            let advertise = settings.live.advertise.as_ref();
+            let port = advertise.filter(|_| place == 0).map_or(bound.port(), |advertise| advertise.port);
+            let host = advertise.and_then(|advertise| advertise.host.clone());
+            live_ports.push(LivePort { host, tcp_port: port });
         }
 
         let counters = Arc::new(Counters::default());

@@ -15,10 +15,12 @@ pub struct Settings {
     /// Where terminals dial with live video; the first port of the pool.
     #[serde(skip, default = "live")]
     pub live: Listener,
-    /// How many ports the live pool has, 1 to 64: `live.listen` and those after it (all free ones where it
-    /// is 0). A JT/T 1078 packet names terminal and channel but no request, so main and sub stream of one
-    /// channel run at once only on two ports.
+    /// How many ports the live pool has, 1 to 64: that of `live` and, from `live_pool_port` on, as many more
+    /// (all free ones where `live` has port 0). A JT/T 1078 packet names terminal and channel but no request, so
+    /// main and sub stream of one channel run at once only on two ports.
     pub live_ports: u16,
+    /// The second port of the live pool; the others follow it.
+    pub live_pool_port: u16,
     /// Epoch of this server's ownership: units of a lower epoch than one seen are refused.
     #[serde(skip)]
     pub epoch: u64,
@@ -89,6 +91,7 @@ impl Default for Settings {
             viewer: viewer(),
             live: live(),
             live_ports: 1,
+            live_pool_port: 6620,
             epoch: 1,
             start_s: 20,
             source_idle_s: 15,
