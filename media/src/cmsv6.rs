@@ -140,12 +140,9 @@ async fn playlist(routes: &Arc<Routes>, name: &str, request: &Request<Incoming>)
         }
     };
     // The player polls this very URL: its session is what makes it one view.
-    let view = match routes.views.reopened(session, stream) {
-        Some(view) => view,
-        None => match routes.open_hls(account, stream, Form::MpegTs, Some(session.to_owned())).await {
-            Ok(view) => view,
-            Err(answer) => return in_its_words(answer),
-        },
+    let view = match routes.open_hls(account, stream, Form::MpegTs, session).await {
+        Ok(view) => view,
+        Err(answer) => return in_its_words(answer),
     };
     media_playlist(&view, &suffix(&view, &device)).await
 }

@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 
 use crate::Settings;
 use crate::hub::{ClaimRefused, Expectation, HubHandle, Revocation};
+use crate::newcomers::{Newcomer, Newcomers};
 use crate::sound::SoundThreads;
 use crate::source::Source;
 use crate::stats::Counters;
@@ -43,6 +44,7 @@ pub(crate) struct Ingest {
     pub(crate) sounds: Arc<SoundThreads>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) newcomers: Arc<Newcomers>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
@@ -67,10 +69,15 @@ impl Ingest {
                 self.counters.connections_over_bound.one();
                 continue;
             };
+            let of_address = self.settings.newcomers_per_address_max;
+            let Some(newcomer) = self.newcomers.enter(peer.ip(), of_address) else {
+                self.counters.connections_over_bound.one();
+                continue;
+            };
             self.counters.live_connections.one();
             let ingest = Arc::clone(&self);
             self.tasks.spawn(async move {
-                let connection = Connection::new(&ingest, port, peer);
+                let connection = Connection::new(&ingest, port, peer, newcomer);
                 connection.run(socket).await;
                 drop(permit);
             });
@@ -83,6 +90,8 @@ struct Connection<'a> {
     ingest: &'a Ingest,
     port: usize,
     peer: SocketAddr,
+    /// Until it is somebody's source.
+    newcomer: Option<Newcomer>,
     wake: Arc<Notify>,
     running: Vec<Running>,
     refused: Vec<(Pair, Instant)>,
@@ -108,8 +117,16 @@ enum Closed {
 }
 
 impl<'a> Connection<'a> {
-    fn new(ingest: &'a Ingest, port: usize, peer: SocketAddr) -> Self {
-        Self { ingest, port, peer, wake: Arc::new(Notify::new()), running: Vec::new(), refused: Vec::new() }
+    fn new(ingest: &'a Ingest, port: usize, peer: SocketAddr, newcomer: Newcomer) -> Self {
+        Self {
+            ingest,
+            port,
+            peer,
+            newcomer: Some(newcomer),
+            wake: Arc::new(Notify::new()),
+            running: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 
     async fn run(mut self, socket: TcpStream) {
@@ -207,6 +224,7 @@ impl<'a> Connection<'a> {
                     Source::new(claimed, ingest.settings.epoch, hub, sounds, Arc::clone(&ingest.counters));
                 ingest.counters.packets.one();
                 source.packet(packet, arrival);
+                self.newcomer = None;
                 self.running.push(Running { pair, revocation, source });
                 Ok(())
             }

@@ -11,6 +11,7 @@ mod flv;
 mod hls;
 mod hub;
 mod ingest;
+mod newcomers;
 mod picture;
 mod port;
 mod ring;

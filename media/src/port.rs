@@ -4,6 +4,7 @@
 //! routes and no streams.
 
 use std::convert::Infallible;
+use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::answer::{self, Answer};
+use crate::newcomers::{Newcomer, Newcomers};
 use crate::routes::Routes;
 use crate::socket::Socket;
 
@@ -41,6 +44,7 @@ pub(crate) struct Port {
     pub(crate) routes: Arc<Routes>,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) newcomers: Arc<Newcomers>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
@@ -116,11 +120,16 @@ impl Port {
                 self.routes.counters.connections_over_bound.one();
                 continue;
             };
+            let of_address = self.routes.settings.newcomers_per_address_max;
+            let Some(newcomer) = self.newcomers.enter(peer.ip(), of_address) else {
+                self.routes.counters.connections_over_bound.one();
+                continue;
+            };
             self.routes.counters.viewer_connections.one();
             let port = Arc::clone(&self);
             self.tasks.spawn(async move {
                 tokio::select! {
-                    () = port.connection(socket, peer) => {}
+                    () = port.connection(socket, peer, newcomer) => {}
                     () = port.stop.cancelled() => {}
                 }
                 drop(permit);
@@ -128,36 +137,51 @@ impl Port {
         }
     }
 
-    async fn connection(&self, socket: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, mut socket: TcpStream, peer: SocketAddr, newcomer: Newcomer) {
         let _ = socket.set_nodelay(true);
         let head = Duration::from_secs(self.routes.settings.request_head_s);
-        let spoken = tokio::time::timeout(head, look(&socket)).await.unwrap_or(Spoken::Unclear);
+        let looked = tokio::time::timeout(head, look(&mut socket)).await;
+        let (spoken, seen) = looked.unwrap_or_else(|_| (Spoken::Unclear, Vec::new()));
+        // Whoever speaks next reads from the first byte.
+        let (reader, writer) = socket.into_split();
+        let mut socket = tokio::io::join(Cursor::new(seen).chain(reader), writer);
         match (spoken, &self.tls) {
             (Spoken::Tls, Some(tls)) => match tokio::time::timeout(head, tls.accept(socket)).await {
-                Ok(Ok(socket)) => self.serve(socket).await,
+                Ok(Ok(socket)) => self.serve(socket, newcomer).await,
                 Ok(Err(error)) => debug!("TLS with {peer} failed: {error}"),
                 Err(_) => debug!("TLS with {peer} took too long"),
             },
-            (Spoken::Http, None) => self.serve(socket).await,
+            (Spoken::Http, None) => self.serve(socket, newcomer).await,
             (Spoken::Unclear, _) => debug!("viewer connection of {peer} said nothing"),
             (spoken, _) => {
                 self.routes.counters.viewer_protocol_unknown.one();
                 debug!("viewer connection of {peer} refused: {spoken:?} is not spoken here");
-                refuse(socket, spoken).await;
+                refuse(&mut socket, spoken).await;
             }
         }
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, socket: S) {
+    async fn serve<S>(&self, socket: S, newcomer: Newcomer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let settings = &self.routes.settings;
         let stall = Duration::from_secs(settings.viewer_stall_s);
         let socket = Socket::new(socket, stall, Arc::clone(&self.routes.counters));
         // Ends what runs on this connection: an endless answer cannot be ended otherwise while its viewer
         // takes nothing.
         let end = CancellationToken::new();
+        let newcomer = Mutex::new(Some(newcomer));
         let service = service_fn(|request: Request<Incoming>| {
-            let (routes, end) = (Arc::clone(&self.routes), end.clone());
-            async move { Ok::<Answer, Infallible>(routes.answer(request, end).await) }
+            let (routes, end, newcomer) = (Arc::clone(&self.routes), end.clone(), &newcomer);
+            async move {
+                let answer = routes.answer(request, end).await;
+                // What anybody may ask for (204 to a preflight) proves nothing.
+                if matches!(answer.status(), StatusCode::OK | StatusCode::SWITCHING_PROTOCOLS) {
+                    newcomer.lock().take();
+                }
+                Ok::<Answer, Infallible>(answer)
+            }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -178,28 +202,23 @@ impl Port {
     }
 }
 
-/// Looks without taking: whoever speaks next reads from the first byte.
-async fn look(socket: &TcpStream) -> Spoken {
-    let mut bytes = [0; LOOK_BYTES];
-    let mut seen = 0;
+/// Reads until it is clear what is spoken, and gives what was read.
+async fn look(socket: &mut TcpStream) -> (Spoken, Vec<u8>) {
+    let mut seen = Vec::with_capacity(LOOK_BYTES);
     loop {
-        match socket.peek(&mut bytes).await {
-            Ok(0) | Err(_) => return Spoken::Unclear,
-            // Nothing new yet; the kernel cannot be asked to wait for more than there is.
-            Ok(count) if count == seen => tokio::time::sleep(Duration::from_millis(5)).await,
-            Ok(count) => {
-                seen = count;
-                match spoken(&bytes[..count]) {
-                    Spoken::Unclear if count == LOOK_BYTES => return Spoken::Unknown,
-                    Spoken::Unclear => {}
-                    spoken => return spoken,
-                }
-            }
+        let wanted = (LOOK_BYTES - seen.len()) as u64;
+        match socket.take(wanted).read_buf(&mut seen).await {
+            Ok(0) | Err(_) => return (Spoken::Unclear, seen),
+            Ok(_) => match spoken(&seen) {
+                Spoken::Unclear if seen.len() == LOOK_BYTES => return (Spoken::Unknown, seen),
+                Spoken::Unclear => {}
+                spoken => return (spoken, seen),
+            },
         }
     }
 }
 
-async fn refuse(mut socket: TcpStream, spoken: Spoken) {
+async fn refuse(socket: &mut (impl AsyncWrite + Unpin), spoken: Spoken) {
     let text = match spoken {
         Spoken::Rtsp => "RTSP/1.0 501 Not Implemented\r\nContent-Length: 0\r\n\r\n".to_owned(),
         // Only with TLS set is plain HTTP refused.

@@ -30,7 +30,7 @@ use crate::segmenter::Form;
 use crate::stats::Counters;
 use crate::stream::Stream;
 use crate::unit::Config;
-use crate::view::{HlsView, Views};
+use crate::view::{HlsView, TooMany, Views};
 use crate::{Refusal, Settings, Viewers};
 
 /// What every request shares.
@@ -159,7 +159,10 @@ impl Routes {
         if upgrade.is_none() && request.method() == Method::HEAD {
             return answer::bytes(StatusCode::OK, "video/x-flv", "");
         }
-        let Ok(view) = self.views.open(account, stream, end.clone()) else { return too_many() };
+        let view = match self.views.open(account, stream, end.clone()) {
+            Ok(view) => view,
+            Err(refused) => return too_many(refused),
+        };
         let attachment = match self.hub.attach(stream).await {
             Ok(attachment) => attachment,
             Err(reason) => return problem(answer::end_status(&reason), reason),
@@ -187,11 +190,17 @@ impl Routes {
 
     /// The playlist that a ticket opens: it names the one that the view's own word opens again and again.
     async fn master(&self, stream: StreamKey, request: &Request<Incoming>) -> Answer {
-        let account = match self.opened(stream, &Query::of(request)).await {
+        const TYPE: &str = "application/vnd.apple.mpegurl";
+        let query = Query::of(request);
+        let account = match self.opened(stream, &query).await {
             Ok(account) => account,
             Err(answer) => return answer,
         };
-        let view = match self.open_hls(account, stream, Form::Fmp4, None).await {
+        if request.method() == Method::HEAD {
+            return answer::bytes(StatusCode::OK, TYPE, "");
+        }
+        let ticket = query.value("ticket").unwrap_or_default();
+        let view = match self.open_hls(account, stream, Form::Fmp4, ticket).await {
             Ok(view) => view,
             Err(answer) => return answer,
         };
@@ -201,7 +210,7 @@ impl Routes {
              #EXT-X-STREAM-INF:BANDWIDTH={BANDWIDTH}{resolution}\nmedia.m3u8{}\n",
             session_suffix(&view)
         );
-        answer::bytes(StatusCode::OK, "application/vnd.apple.mpegurl", text)
+        answer::bytes(StatusCode::OK, TYPE, text)
     }
 
     async fn resolution(&self, stream: StreamKey) -> String {
@@ -212,22 +221,26 @@ impl Routes {
         }
     }
 
-    /// An HLS view, once the stream runs; where it does not, the answer that says why.
+    /// The HLS view that `opener` (a ticket, a session) opened before, or a new one once the stream runs; where
+    /// it does not, the answer that says why.
     pub(crate) async fn open_hls(
         &self,
         account: AccountId,
         stream: StreamKey,
         form: Form,
-        opener: Option<String>,
+        opener: &str,
     ) -> Result<Arc<HlsView>, Answer> {
-        let view = self.views.open(account, stream, CancellationToken::new()).map_err(|_| too_many())?;
+        if let Some(view) = self.views.reopened(opener, stream, form) {
+            return Ok(view);
+        }
+        let view = self.views.open(account, stream, CancellationToken::new()).map_err(too_many)?;
         let attachment =
             self.hub.attach(stream).await.map_err(|reason| problem(answer::end_status(&reason), reason))?;
         let source = Arc::clone(&attachment.stream);
         // Before waiting, so that nothing from the first key frame on is missed.
         let playlist = self.playlist(&source, form);
         source.started().await.map_err(|reason| problem(answer::end_status(&reason), reason))?;
-        Ok(self.views.keep(view, opener, playlist, attachment))
+        Ok(self.views.keep(view, opener.to_owned(), playlist, attachment))
     }
 
     /// The running playlist of a stream, shared by its viewers, or a new one.
@@ -259,8 +272,8 @@ pub(crate) fn expired_view() -> Answer {
     problem(StatusCode::FORBIDDEN, "the view has ended; open the stream again")
 }
 
-fn too_many() -> Answer {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "too many viewers")
+fn too_many(refused: TooMany) -> Answer {
+    problem(StatusCode::SERVICE_UNAVAILABLE, refused)
 }
 
 /// The playlist of a view. Held for a while when it has nothing new to tell: players that ask too early, or

@@ -118,6 +118,7 @@ impl MediaServer {
             sounds,
             counters: Arc::clone(&counters),
             connections: Arc::new(Semaphore::new(settings.live_connections_max)),
+            newcomers: Arc::default(),
             tasks: tasks.clone(),
             stop: stop.clone(),
         });
@@ -141,6 +142,7 @@ impl MediaServer {
             routes: Arc::new(routes),
             tls: deps.tls.map(TlsAcceptor::from),
             connections: Arc::new(Semaphore::new(settings.viewer_connections_max)),
+            newcomers: Arc::default(),
             tasks: tasks.clone(),
             stop: stop.clone(),
         });

@@ -57,6 +57,8 @@ pub struct Settings {
 
     /// Most viewers at once.
     pub viewers_max: usize,
+    /// Most viewers of one account at once. A whole application may watch by one account, so this is generous.
+    pub viewers_per_account_max: usize,
     /// Most connections to the viewer port at once.
     pub viewer_connections_max: usize,
     /// How long a viewer's connection may take for its request head, s.
@@ -70,6 +72,10 @@ pub struct Settings {
     pub live_connections_max: usize,
     /// How long a terminal's connection may take to its first whole packet, s.
     pub first_packet_s: u64,
+
+    /// Most connections of one address, on the live ports together and on the viewer port, that brought nothing
+    /// asked for yet or got nothing but refusals. Behind one address may stand a fleet or a proxy.
+    pub newcomers_per_address_max: usize,
 
     /// Threads that encode sound.
     pub audio_threads: usize,
@@ -107,12 +113,14 @@ impl Default for Settings {
             hls_bytes_max: 48 << 20,
             hls_idle_s: 60,
             viewers_max: 2_000,
+            viewers_per_account_max: 500,
             viewer_connections_max: 4_000,
             request_head_s: 10,
             viewer_stall_s: 30,
             recheck_s: 3,
             live_connections_max: 2_000,
             first_packet_s: 10,
+            newcomers_per_address_max: 1_000,
             audio_threads: 2,
             snapshots_max: 4,
         }

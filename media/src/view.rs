@@ -2,6 +2,7 @@
 //! request to request.
 
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tracing::info;
 
 use crate::hls::Playlist;
 use crate::hub::Attachment;
+use crate::segmenter::Form;
 use crate::stats::Counters;
 use crate::{Refusal, Settings, Viewers};
 
@@ -58,8 +60,8 @@ pub(crate) type HlsName = String;
 pub(crate) struct HlsView {
     /// What its URLs carry.
     pub(crate) name: HlsName,
-    /// Who watches, by which means: a CMSV6 player opens the same view again with every poll.
-    pub(crate) opener: Option<String>,
+    /// The ticket or session that opened it, and opens it again: a CMSV6 player does so with every poll.
+    opener: String,
     /// What it watches.
     pub(crate) playlist: Arc<Playlist>,
     /// The newest segment that it was told of.
@@ -79,8 +81,15 @@ impl HlsView {
 }
 
 /// Why no view was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TooMany {
+    /// The server has as many as it may.
+    #[error("too many viewers")]
+    Viewers,
+    /// The account has as many as it may.
+    #[error("too many viewers of this account")]
+    OfAccount,
+}
 
 impl Views {
     pub(crate) fn new(settings: Arc<Settings>, viewers: Arc<dyn Viewers>, counters: Arc<Counters>) -> Self {
@@ -103,7 +112,11 @@ impl Views {
     ) -> Result<View, TooMany> {
         let mut running = self.running.lock();
         if running.len() >= self.settings.viewers_max {
-            return Err(TooMany);
+            return Err(TooMany::Viewers);
+        }
+        let of_account = running.values().filter(|watching| watching.account == account).count();
+        if of_account >= self.settings.viewers_per_account_max {
+            return Err(TooMany::OfAccount);
         }
         let id = self.serial.fetch_add(1, Ordering::Relaxed);
         running.insert(id, Watching { account, terminal: stream.terminal, stop: stop.clone() });
@@ -115,7 +128,7 @@ impl Views {
     pub(crate) fn keep(
         &self,
         view: View,
-        opener: Option<String>,
+        opener: String,
         playlist: Arc<Playlist>,
         attachment: Attachment,
     ) -> Arc<HlsView> {
@@ -141,15 +154,16 @@ impl Views {
         Some(view)
     }
 
-    /// The HLS view of `stream` that `opener` opened before and that was not told of the end.
-    pub(crate) fn reopened(&self, opener: &str, stream: StreamKey) -> Option<Arc<HlsView>> {
+    /// The HLS view of `stream` in `form` that `opener` opened before and that was not told of the end.
+    pub(crate) fn reopened(&self, opener: &str, stream: StreamKey, form: Form) -> Option<Arc<HlsView>> {
         let name = self
             .hls
             .lock()
             .values()
             .find(|view| {
-                view.opener.as_deref() == Some(opener)
+                view.opener == opener
                     && view.stream() == stream
+                    && view.playlist.form == form
                     && !view.told_end.load(Ordering::Relaxed)
             })
             .map(|view| view.name.clone())?;
@@ -158,17 +172,33 @@ impl Views {
 
     /// Keeps views in order until told to stop: rights are checked again, unused HLS views dropped.
     pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(Duration::from_secs(self.settings.recheck_s.max(1)));
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = stop.cancelled() => break,
+        let ticks = || {
+            let mut ticks = tokio::time::interval(Duration::from_secs(self.settings.recheck_s.max(1)));
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            ticks
+        };
+        let (mut recheck, mut sweep) = (ticks(), ticks());
+        // Apart, so that a slow answer about rights keeps no unused view alive.
+        let rechecks = async {
+            loop {
+                recheck.tick().await;
+                self.recheck().await;
             }
-            self.recheck().await;
-            self.sweep();
+        };
+        let sweeps = async {
+            loop {
+                sweep.tick().await;
+                self.sweep();
+            }
+        };
+        tokio::select! {
+            () = rechecks => {}
+            () = sweeps => {}
+            () = stop.cancelled() => {}
         }
-        self.hls.lock().clear();
+        let ended = mem::take(&mut *self.hls.lock());
+        // Dropped outside the lock: a view's end takes other locks.
+        drop(ended);
     }
 
     async fn recheck(&self) {

@@ -1,0 +1,66 @@
+//! Connections that have proved nothing yet, bounded by address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// How many connections of each address are newcomers. No more entries than connections.
+#[derive(Debug, Default)]
+pub(crate) struct Newcomers {
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One of them; stops counting when dropped.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    newcomers: Arc<Newcomers>,
+    address: IpAddr,
+}
+
+impl Newcomers {
+    /// Counts a connection of `address`; None where `max` are counted already.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Newcomer> {
+        let address = address.to_canonical();
+        let mut by_address = self.by_address.lock();
+        let count = by_address.get(&address).copied().unwrap_or(0);
+        if count >= max {
+            return None;
+        }
+        by_address.insert(address, count + 1);
+        Some(Newcomer { newcomers: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        let mut by_address = self.newcomers.by_address.lock();
+        match by_address.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newcomers_of_one_address_are_bounded_and_leave_no_trace() {
+        let newcomers = Arc::new(Newcomers::default());
+        let [one, other]: [IpAddr; 2] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
+        let mapped = "::ffff:10.0.0.1".parse().expect("an address");
+        let first = newcomers.enter(one, 2).expect("room");
+        let second = newcomers.enter(mapped, 2).expect("room");
+        assert!(newcomers.enter(one, 2).is_none());
+        assert!(newcomers.enter(other, 2).is_some());
+        drop(first);
+        assert!(newcomers.enter(one, 2).is_some());
+        drop(second);
+        assert!(newcomers.by_address.lock().is_empty());
+    }
+}
