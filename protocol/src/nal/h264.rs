@@ -2,6 +2,7 @@
 
 use super::MAX_PICTURE_SIDE;
 use super::bits::{BitError, BitReader};
+use super::cropping::{cropped, window};
 
 pub(super) const SLICE: u8 = 1;
 pub(super) const IDR_SLICE: u8 = 5;
@@ -73,16 +74,9 @@ impl Sps {
         let fields = if frames_only { 1 } else { 2 };
         let (mut width, mut height) = (blocks_wide * 16, map_units_high * 16 * fields);
         if bits.flag()? {
-            let (unit_x, unit_y) = match chroma_format {
-                _ if planes_apart => (1, 1),
-                1 => (2, 2),
-                2 => (2, 1),
-                _ => (1, 1),
-            };
-            let mut crop = || bits.unsigned("frame_crop_offset", MAX_PICTURE_SIDE);
-            let (left, right, top, bottom) = (crop()?, crop()?, crop()?, crop()?);
-            width = cropped(width, (left + right) * unit_x)?;
-            height = cropped(height, (top + bottom) * unit_y * fields)?;
+            let (crop_x, crop_y) = window(&mut bits, chroma_format, planes_apart)?;
+            width = cropped(width, crop_x)?;
+            height = cropped(height, crop_y * fields)?;
         }
         Ok(Self {
             profile_idc,
@@ -113,13 +107,6 @@ pub(super) fn pps_id(unit: &[u8]) -> Result<u8, BitError> {
 /// Whether a profile's parameter set (and its avcC) carries chroma format and bit depths.
 pub(super) fn has_chroma_fields(profile_idc: u8) -> bool {
     matches!(profile_idc, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
-}
-
-pub(super) fn cropped(side: u32, crop: u32) -> Result<u32, BitError> {
-    match side.checked_sub(crop) {
-        Some(side) if side > 0 => Ok(side),
-        _ => Err(BitError::Range("cropping")),
-    }
 }
 
 fn skip_scaling_lists(bits: &mut BitReader<'_>, lists: u32) -> Result<(), BitError> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::MAX_PICTURE_SIDE;
 use super::bits::{BitError, BitReader};
-use super::h264::cropped;
+use super::cropping::{cropped, window};
 
 pub(super) const VPS: u8 = 32;
 pub(super) const SPS: u8 = 33;
@@ -87,22 +87,12 @@ impl Sps {
         let id = bits.unsigned("sps_seq_parameter_set_id", 15)? as u8;
         let chroma_format = bits.unsigned("chroma_format_idc", 3)? as u8;
         let planes_apart = chroma_format == 3 && bits.flag()?;
-        let mut width = bits.unsigned("pic_width_in_luma_samples", MAX_PICTURE_SIDE)?;
-        let mut height = bits.unsigned("pic_height_in_luma_samples", MAX_PICTURE_SIDE)?;
-        let (mut crop_x, mut crop_y) = (0, 0);
-        if bits.flag()? {
-            let (unit_x, unit_y) = match chroma_format {
-                _ if planes_apart => (1, 1),
-                1 => (2, 2),
-                2 => (2, 1),
-                _ => (1, 1),
-            };
-            let mut crop = || bits.unsigned("conf_win_offset", MAX_PICTURE_SIDE);
-            crop_x = (crop()? + crop()?) * unit_x;
-            crop_y = (crop()? + crop()?) * unit_y;
-        }
-        width = cropped(width, crop_x)?;
-        height = cropped(height, crop_y)?;
+        let width = bits.unsigned("pic_width_in_luma_samples", MAX_PICTURE_SIDE)?;
+        let height = bits.unsigned("pic_height_in_luma_samples", MAX_PICTURE_SIDE)?;
+        let is_cropped = bits.flag()?;
+        let (crop_x, crop_y) =
+            if is_cropped { window(&mut bits, chroma_format, planes_apart)? } else { (0, 0) };
+        let (width, height) = (cropped(width, crop_x)?, cropped(height, crop_y)?);
         let luma_bits = 8 + bits.unsigned("bit_depth_luma_minus8", 7)? as u8;
         let chroma_bits = 8 + bits.unsigned("bit_depth_chroma_minus8", 7)? as u8;
         Ok(Self {

@@ -5,6 +5,7 @@
 mod access_unit;
 mod annexb;
 mod bits;
+mod cropping;
 mod decoder_record;
 mod h264;
 mod h265;
