@@ -23,12 +23,21 @@ fn the_general_answer_ends_a_command() {
 }
 
 #[test]
-fn an_answer_with_a_wrong_serial_is_matched_by_its_id() {
+fn an_answer_with_serial_0_is_matched_by_its_id() {
     let mut pair = Pair::logged_in(Edition::V2013);
     pair.command(7, 0x9101, &[]);
     pair.command(8, 0x9102, &[]);
     pair.inject(&frame(0x0001, &[0, 0, 0x91, 0x02, 0]));
     assert_eq!(pair.answers(), [(8, Answer::General(0))]);
+}
+
+#[test]
+fn an_answer_to_an_older_command_ends_no_newer_one() {
+    let mut pair = Pair::logged_in(Edition::V2013);
+    pair.command(7, 0x9101, &[]);
+    pair.inject(&frame(0x0001, &[0x7f, 0xff, 0x91, 0x01, 0]));
+    assert_eq!(pair.answers(), []);
+    assert_eq!(pair.troubles(), [Trouble::UnmatchedAnswer { id: 0x9101 }]);
 }
 
 #[test]

@@ -81,9 +81,11 @@ impl Commands {
         result: u8,
         settings: &Settings,
     ) -> Result<Option<(u64, Answer)>, Unmatched> {
-        // Second choice by id alone: some terminals answer with serial 0.
         let exact = self.waiting.iter().position(|w| w.id == id && w.has_serial(serial));
-        let index = exact.or_else(|| self.waiting.iter().position(|w| w.id == id && !w.accepted));
+        // By id alone where there is no serial: some terminals answer with 0. Any other one is of an answer
+        // that came too late.
+        let by_id = || self.waiting.iter().position(|w| serial == 0 && w.id == id && !w.accepted);
+        let index = exact.or_else(by_id);
         let waiting = index.and_then(|index| self.waiting.get_mut(index)).ok_or(Unmatched)?;
         if result == 0 && wants_own_answer(id) {
             waiting.accepted = true;
