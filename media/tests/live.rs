@@ -9,6 +9,7 @@ use std::time::Duration;
 use cluster::{Media, MediaError};
 use futures_util::{SinkExt, StreamExt};
 use model::{Command, StreamKey};
+use support::viewer::Viewer;
 use support::{Act, Platform, Recording, recording, send, shared, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,90 +27,6 @@ fn clip() -> Option<Arc<Recording>> {
 /// The same without pauses.
 fn burst(clip: &Recording) -> Arc<Recording> {
     Arc::new(clip.iter().map(|(_, packet)| (0, packet.clone())).collect())
-}
-
-/// An FLV body being read.
-struct Viewer {
-    socket: TcpStream,
-    bytes: Vec<u8>,
-    head: String,
-}
-
-#[derive(Debug)]
-struct Tag {
-    kind: u8,
-    time_ms: u32,
-    body: Vec<u8>,
-}
-
-impl Tag {
-    fn is_picture(&self) -> bool {
-        self.kind == 9 && self.body.get(1) == Some(&1)
-    }
-
-    fn is_key_frame(&self) -> bool {
-        self.is_picture() && self.body[0] >> 4 == 1
-    }
-}
-
-impl Viewer {
-    /// By HTTP/1.0, whose bodies have no chunks and end with the connection.
-    async fn open(platform: &Platform, path: &str) -> Self {
-        let mut socket = TcpStream::connect(platform.server.viewer_addr()).await.expect("connects");
-        socket.write_all(format!("GET /{path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("sends");
-        Self { socket, bytes: Vec::new(), head: String::new() }
-    }
-
-    async fn more(&mut self) -> bool {
-        matches!(self.socket.read_buf(&mut self.bytes).await, Ok(1..))
-    }
-
-    async fn head(&mut self) -> &str {
-        while self.head.is_empty() {
-            if let Some(end) = self.bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-                self.head = String::from_utf8_lossy(&self.bytes[..end]).into_owned();
-                self.bytes.drain(..end + 4);
-            } else {
-                assert!(self.more().await, "no head");
-            }
-        }
-        if self.bytes.starts_with(b"FLV") || self.head.contains("flv") {
-            while self.bytes.len() < 13 {
-                assert!(self.more().await, "no FLV header");
-            }
-            assert!(self.bytes.starts_with(b"FLV"));
-            self.bytes.drain(..13);
-        }
-        &self.head
-    }
-
-    async fn tag(&mut self) -> Option<Tag> {
-        loop {
-            if let Some([kind, a, b, c, t1, t2, t3, t0, ..]) = self.bytes.get(..11) {
-                let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
-                if self.bytes.len() >= length + 15 {
-                    let tag = Tag {
-                        kind: *kind,
-                        time_ms: u32::from_be_bytes([*t0, *t1, *t2, *t3]),
-                        body: self.bytes[11..11 + length].to_vec(),
-                    };
-                    self.bytes.drain(..length + 15);
-                    return Some(tag);
-                }
-            }
-            if !self.more().await {
-                return None;
-            }
-        }
-    }
-
-    async fn tags(&mut self) -> Vec<Tag> {
-        let mut tags = Vec::new();
-        while let Some(tag) = self.tag().await {
-            tags.push(tag);
-        }
-        tags
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -405,4 +322,61 @@ async fn a_stopping_server_ends_its_views_and_stops_its_terminals() {
     platform.server.shutdown().await;
     viewer.tags().await;
     assert!(matches!(platform.terminal.commands.lock().last(), Some(Command::StopLive { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_opens_one_hls_view_however_often_it_is_used() {
+    let Some(clip) = clip() else { return };
+    let platform = Platform::start(SIM, vec![Act::Loop(clip)], |_| {}).await;
+    let path = "/live/live-42-2-main/index.m3u8?ticket=good";
+    assert_eq!(platform.request("HEAD", path).await.0, 200);
+    assert_eq!(platform.server.stats().views, 0);
+    assert!(platform.terminal.commands.lock().is_empty());
+    let (_, first) = platform.request("GET", path).await;
+    let (_, second) = platform.request("GET", path).await;
+    assert_eq!(first, second);
+    assert_eq!(platform.server.stats().views, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_has_only_so_many_views() {
+    let Some(clip) = clip() else { return };
+    let platform =
+        Platform::start(SIM, vec![Act::Loop(clip)], |settings| settings.viewers_per_account_max = 2).await;
+    let mut viewers = Vec::new();
+    for _ in 0..2 {
+        let mut viewer = Viewer::open(&platform, FLV).await;
+        viewer.head().await;
+        viewers.push(viewer);
+    }
+    let (status, body) = platform.request("GET", &format!("/{FLV}")).await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("of this account"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_one_address_that_prove_nothing_are_bounded() {
+    let Some(clip) = clip() else { return };
+    let platform = Platform::start(SIM, vec![Act::Loop(clip)], |settings| {
+        settings.newcomers_per_address_max = 2;
+    })
+    .await;
+    // Who watches is none of them, and neither is the terminal that sends to them.
+    let mut viewers = Vec::new();
+    for _ in 0..3 {
+        let mut viewer = Viewer::open(&platform, FLV).await;
+        viewer.head().await;
+        viewers.push(viewer);
+    }
+    for address in [platform.server.viewer_addr(), platform.server.live_addr()] {
+        let before = platform.server.stats().connections_over_bound;
+        let mut silent = Vec::new();
+        for _ in 0..2 {
+            silent.push(TcpStream::connect(address).await.expect("connects"));
+        }
+        let mut third = TcpStream::connect(address).await.expect("connects");
+        let closed = tokio::time::timeout(Duration::from_secs(10), third.read(&mut [0])).await;
+        assert!(matches!(closed.expect("at once"), Ok(0) | Err(_)), "{address}");
+        assert_eq!(platform.server.stats().connections_over_bound, before + 1, "{address}");
+    }
 }

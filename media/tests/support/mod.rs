@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
+pub mod viewer;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,10 +17,13 @@ use bytes::BytesMut;
 use cluster::{Bus, Listener, Terminals};
 use media::{Deps, MediaServer, Refusal, Settings, Viewers};
 use model::{
-    AccountId, Channel, Command, Profile, Reply, SendError, Sim, StreamKey, TerminalId, TerminalLink,
+    AccountId, AvAttributes, Channel, Command, Profile, Reply, SendError, Sim, StreamKey, TerminalId,
+    TerminalLink,
 };
 use parking_lot::Mutex;
-use protocol::jt1078::{SharedPacket, Splitter};
+use protocol::jt1078::packetize::Packetizer;
+use protocol::jt1078::{self, DataType, PayloadType, SharedPacket, Splitter};
+use protocol::nal::nal_units;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -40,6 +45,8 @@ pub enum Act {
 
 pub struct FakeTerminal {
     pub sim: Sim,
+    /// What it says of its sound and pictures.
+    pub av: Mutex<Option<AvAttributes>>,
     /// Nothing is sent until it is open.
     pub gate: tokio::sync::watch::Sender<bool>,
     pub acts: Mutex<VecDeque<Act>>,
@@ -49,7 +56,7 @@ pub struct FakeTerminal {
 #[async_trait]
 impl Terminals for FakeTerminal {
     async fn link(&self, _terminal: TerminalId) -> Result<TerminalLink, SendError> {
-        Ok(TerminalLink { sim: self.sim.clone(), sim_bytes: 6, av: None })
+        Ok(TerminalLink { sim: self.sim.clone(), sim_bytes: 6, av: self.av.lock().clone() })
     }
 
     async fn send(&self, terminal: TerminalId, command: Command) -> Result<Reply, SendError> {
@@ -144,6 +151,7 @@ impl Platform {
         change(&mut settings);
         let terminal = Arc::new(FakeTerminal {
             sim: sim.parse().expect("a SIM"),
+            av: Mutex::new(None),
             gate: tokio::sync::watch::Sender::new(true),
             acts: Mutex::new(acts.into()),
             commands: Mutex::default(),
@@ -221,6 +229,78 @@ pub fn recording(bytes: &[u8]) -> Recording {
         .collect()
 }
 
+/// A terminal's channel 2, whose pictures FFmpeg makes and whose sound is a tone.
+pub struct Camera {
+    packetizer: Packetizer,
+    /// Where the next clip begins, on the device's clock and in the recording.
+    pub now_ms: u64,
+}
+
+/// Pictures a second of a [`Camera`].
+const RATE: u64 = 10;
+
+impl Camera {
+    /// Of the terminal 13800138999.
+    pub fn new() -> Self {
+        let sim = jt1078::Sim::six([0x01, 0x38, 0x00, 0x13, 0x89, 0x99]);
+        Self { packetizer: Packetizer::new(sim, 2), now_ms: 0 }
+    }
+
+    /// `seconds` of ten pictures, the first of each a key frame, by FFmpeg's `encoder`; and, where asked for,
+    /// a packet of G.711A with each.
+    pub fn film(&mut self, encoder: &str, size: &str, seconds: u64, sound: bool) -> Recording {
+        let payload_type = if encoder == "libx265" { PayloadType::H265 } else { PayloadType::H264 };
+        let mut recording = Recording::new();
+        for (number, picture) in (0..).zip(pictures(encoder, size, seconds)) {
+            let kind = if number % RATE == 0 { DataType::I } else { DataType::P };
+            let mut wire = Vec::new();
+            self.packetizer.frame(kind, payload_type, self.now_ms, &picture, &mut wire);
+            if sound {
+                self.packetizer.frame(
+                    DataType::Audio,
+                    PayloadType::G711A,
+                    self.now_ms,
+                    &[0x55; 800],
+                    &mut wire,
+                );
+            }
+            recording.push((self.now_ms, wire));
+            self.now_ms += 1_000 / RATE;
+        }
+        recording
+    }
+}
+
+/// The access units of a test picture.
+fn pictures(encoder: &str, size: &str, seconds: u64) -> Vec<Vec<u8>> {
+    let source = format!("testsrc2=size={size}:rate={RATE}:duration={seconds}");
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args([
+        "-v", "error", "-f", "lavfi", "-i", &source, "-pix_fmt", "yuv420p", "-c:v", encoder, "-bf", "0",
+    ]);
+    command.args(["-preset", "ultrafast", "-g", &RATE.to_string()]);
+    let (parameters, form, delimiter) = match encoder {
+        "libx265" => {
+            (["-x265-params", "aud=1:scenecut=0:open-gop=0:repeat-headers=1:log-level=none"], "hevc", 35)
+        }
+        _ => (["-x264-params", "aud=1:scenecut=0:sliced-threads=0"], "h264", 9),
+    };
+    let output = command.args(parameters).args(["-f", form, "-"]).output().expect("FFmpeg is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut pictures: Vec<Vec<u8>> = Vec::new();
+    for unit in nal_units(&output.stdout) {
+        let kind = if encoder == "libx265" { unit[0] >> 1 & 0x3f } else { unit[0] & 0x1f };
+        if kind == delimiter {
+            pictures.push(Vec::new());
+        }
+        let picture = pictures.last_mut().expect("a delimiter comes first");
+        picture.extend_from_slice(&[0, 0, 0, 1]);
+        picture.extend_from_slice(unit);
+    }
+    assert_eq!(pictures.len() as u64, seconds * RATE);
+    pictures
+}
+
 /// What ffprobe says of the first video stream: codec, width, height, decoded frames.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Probed {
@@ -250,36 +330,4 @@ pub async fn probe(url: &str) -> Result<Probed, String> {
         height: stream["height"].as_u64().unwrap_or(0),
         frames: stream["nb_read_frames"].as_str().and_then(|count| count.parse().ok()).unwrap_or(0),
     })
-}
-
-/// The sound of `url` as 8 kHz mono samples, and its codec's name.
-pub async fn sound(url: &str) -> Vec<i16> {
-    let output = tokio::process::Command::new("ffmpeg")
-        .args(["-v", "error", "-i", url, "-map", "0:a:0", "-ar", "8000", "-ac", "1", "-f", "s16le", "-"])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("ffmpeg runs");
-    output.stdout.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
-}
-
-/// The best correlation of `made` with `meant` over the lags that a codec's delay can make.
-pub fn correlation(meant: &[i16], made: &[i16]) -> f64 {
-    (0..4_096.min(made.len())).map(|lag| correlation_at(meant, &made[lag..])).fold(-1.0, f64::max)
-}
-
-fn correlation_at(one: &[i16], two: &[i16]) -> f64 {
-    let count = one.len().min(two.len());
-    if count < one.len() / 2 {
-        return -1.0;
-    }
-    let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
-    for (x, y) in one.iter().zip(two) {
-        let (x, y) = (f64::from(*x), f64::from(*y));
-        xy += x * y;
-        xx += x * x;
-        yy += y * y;
-    }
-    if xx == 0.0 || yy == 0.0 { 0.0 } else { xy / (xx * yy).sqrt() }
 }
