@@ -1,6 +1,6 @@
 // The v1 API as functions: bearer, one renewal on 401, problems as errors, pages until the end.
 
-import { Problem, isAbort } from "./problem";
+import { ANSWER_MS, Problem, isAbort } from "./problem";
 import type { Login } from "./login";
 import type {
   Alarm,
@@ -28,6 +28,8 @@ export interface Call {
   query?: Query;
   body?: unknown;
   signal?: AbortSignal | undefined;
+  /** An answer that never ends, whose silences the caller watches. */
+  endless?: boolean;
 }
 
 export class Client {
@@ -35,26 +37,24 @@ export class Client {
     readonly base: string,
     private readonly login: Login,
     private readonly fetch_: typeof fetch,
+    private readonly answer_ms = ANSWER_MS,
   ) {}
 
   me(): Promise<Me> {
     return this.json("GET", "/me");
   }
 
-  companies(): Promise<Company[]> {
-    return this.all("/companies");
+  companies(signal?: AbortSignal): Promise<Company[]> {
+    return this.all("/companies", signal);
   }
 
-  vehicles(onPage?: (page: Vehicle[]) => void): Promise<Vehicle[]> {
-    return this.all("/vehicles", {}, onPage);
+  vehicles(signal?: AbortSignal): Promise<Vehicle[]> {
+    return this.all("/vehicles", signal);
   }
 
-  vehicle(id: number): Promise<Vehicle> {
-    return this.json("GET", `/vehicles/${id}`);
-  }
-
-  latest(onPage?: (page: LatestPosition[]) => void): Promise<LatestPosition[]> {
-    return this.all("/positions/latest", {}, onPage);
+  /** Page by page, as they come. */
+  async latest(onPage: (page: LatestPosition[]) => void, signal?: AbortSignal): Promise<void> {
+    for await (const page of this.pages<LatestPosition>("/positions/latest", signal)) onPage(page);
   }
 
   /** Rising; at most `max` of them. */
@@ -90,8 +90,8 @@ export class Client {
     return this.json("DELETE", `/alarms/${id}/handle`);
   }
 
-  pending(): Promise<PendingTerminal[]> {
-    return this.all("/pending-terminals");
+  pending(signal?: AbortSignal): Promise<PendingTerminal[]> {
+    return this.all("/pending-terminals", signal);
   }
 
   approve(sim: string, approval: Approval): Promise<Terminal> {
@@ -110,15 +110,16 @@ export class Client {
   }
 
   /** One request; a 401 renews the login once and tries again. */
-  async send(method: string, path: string, call: Call & { accept?: string } = {}): Promise<Response> {
-    const headers: Record<string, string> = { accept: call.accept ?? "application/json" };
+  async send(method: string, path: string, call: Call = {}): Promise<Response> {
+    const headers: Record<string, string> = { accept: call.endless ? "text/event-stream" : "application/json" };
     if (call.body !== undefined) headers["content-type"] = "application/json";
     for (let attempt = 0; ; attempt++) {
       const bearer = await this.login.bearer();
       headers["authorization"] = `Bearer ${bearer}`;
       const init: RequestInit = { method, headers, cache: "no-store" };
       if (call.body !== undefined) init.body = JSON.stringify(call.body);
-      if (call.signal) init.signal = call.signal;
+      const ends = [call.signal, call.endless ? undefined : AbortSignal.timeout(this.answer_ms)];
+      init.signal = AbortSignal.any(ends.filter((end) => end !== undefined));
       let reply: Response;
       try {
         reply = await this.fetch_(this.base + path + search(call.query), init);
@@ -143,17 +144,20 @@ export class Client {
     }
   }
 
-  private async all<T>(path: string, query: Query = {}, onPage?: (page: T[]) => void): Promise<T[]> {
+  private async all<T>(path: string, signal?: AbortSignal): Promise<T[]> {
     const items: T[] = [];
+    for await (const page of this.pages<T>(path, signal)) items.push(...page);
+    return items;
+  }
+
+  private async *pages<T>(path: string, signal?: AbortSignal): AsyncGenerator<T[]> {
     let cursor: string | undefined;
     for (let count = 0; count < PAGES_MAX; count++) {
-      const page: Page<T> = await this.json("GET", path, { query: { ...query, limit: PAGE, cursor } });
-      items.push(...page.items);
-      onPage?.(page.items);
-      if (!page.next_cursor) break;
+      const page: Page<T> = await this.json("GET", path, { query: { limit: PAGE, cursor }, signal });
+      yield page.items;
+      if (!page.next_cursor) return;
       cursor = page.next_cursor;
     }
-    return items;
   }
 }
 

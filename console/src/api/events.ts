@@ -7,6 +7,10 @@ import type { FleetEvent } from "./types";
 /** The server sends a comment every 15 s; three missing ones mean that the link is dead. */
 const SILENCE_MS = 45_000;
 const BACKOFF_MS = { first: 500, max: 20_000 };
+/** A stream that ends sooner was no success: the wait before the next one goes on growing. */
+const STEADY_MS = 10_000;
+/** What the console shows; of streams it hears from the player. */
+const TYPES = ["position", "alarm", "presence"];
 
 export type Link = "connecting" | "open" | "waiting";
 
@@ -23,9 +27,10 @@ export async function follow(client: Client, hooks: Hooks, signal: AbortSignal):
   let before = false;
   while (!signal.aborted) {
     hooks.onLink("connecting");
+    let opened_ms = Infinity;
     try {
       await once(client, hooks, signal, () => {
-        wait = BACKOFF_MS.first;
+        opened_ms = Date.now();
         if (before) hooks.onMissed();
         before = true;
       });
@@ -33,6 +38,7 @@ export async function follow(client: Client, hooks: Hooks, signal: AbortSignal):
       // Why does not matter here: a refused login is told by every other request too.
     }
     if (signal.aborted) return;
+    if (Date.now() - opened_ms >= STEADY_MS) wait = BACKOFF_MS.first;
     hooks.onLink("waiting");
     await pause(wait * (0.75 + Math.random() / 2), signal);
     wait = Math.min(wait * 2, BACKOFF_MS.max);
@@ -44,8 +50,8 @@ async function once(client: Client, hooks: Hooks, signal: AbortSignal, onOpen: (
   let timer = setTimeout(() => silence.abort(), SILENCE_MS);
   try {
     const reply = await client.send("GET", "/events", {
-      query: { types: "position,alarm,presence,stream" },
-      accept: "text/event-stream",
+      query: { types: TYPES.join(",") },
+      endless: true,
       signal: AbortSignal.any([signal, silence.signal]),
     });
     if (!reply.body) return;
@@ -77,7 +83,7 @@ async function once(client: Client, hooks: Hooks, signal: AbortSignal, onOpen: (
 function decode(event: string, data: string): FleetEvent[] {
   try {
     const body = JSON.parse(data) as FleetEvent;
-    return ["position", "alarm", "presence", "stream"].includes(body.type ?? event)
+    return TYPES.includes(body.type ?? event)
       ? [{ ...body, type: body.type ?? event } as FleetEvent]
       : [];
   } catch {
@@ -87,6 +93,7 @@ function decode(event: string, data: string): FleetEvent[] {
 
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
     const done = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", done);

@@ -12,6 +12,7 @@ class Server {
   count = 0;
   refreshes = 0;
   down = false;
+  failing = false;
 
   readonly fetch: typeof fetch = async (input, init) => {
     await Promise.resolve();
@@ -23,6 +24,7 @@ class Server {
     }
     if (path === "/auth/refresh") {
       this.refreshes += 1;
+      if (this.failing) return problem(500, "something went wrong here");
       if (this.ended || body["refresh_token"] !== this.refresh) {
         this.ended = true;
         return problem(401, "the refresh token was used before");
@@ -31,6 +33,11 @@ class Server {
     }
     if (path === "/auth/logout") return new Response(null, { status: 204 });
     const bearer = new Headers(init?.headers).get("authorization");
+    if (path === "/me/password" && bearer === `Bearer ${this.access}`) {
+      // As on the platform, every login of the account ends.
+      this.access = this.refresh = "ended by the change";
+      return new Response(null, { status: 204 });
+    }
     return bearer === `Bearer ${this.access}` ? Response.json({ path }) : problem(401, "expired");
   };
 
@@ -131,33 +138,137 @@ describe("a login", () => {
     await expect(client.me()).resolves.toEqual({ path: "/me" });
   });
 
-  it("takes the tokens that a twin tab renewed instead of spending its own", async () => {
-    const { server, login, around, pass } = setUp();
+  it("outlives a server that fails", async () => {
+    const { server, login, client, pass } = setUp();
     await login.signIn("admin", "right");
-    const channels: { onmessage: ((event: MessageEvent) => void) | null; postMessage: (data: unknown) => void }[] = [];
-    const channel = () => {
-      const mine: (typeof channels)[number] = {
-        onmessage: null,
-        postMessage: (data) => {
-          for (const other of channels) if (other !== mine) other.onmessage?.({ data } as MessageEvent);
-        },
-      };
-      channels.push(mine);
-      return mine as unknown as NonNullable<Surroundings["channel"]>;
-    };
-    const twins = [1, 2].map(() => {
-      const own = storage();
-      own.setItem("motorcade.login", around.storage.getItem("motorcade.login") ?? "");
-      return new Login("/api/v1", { ...around, storage: own, channel: channel() });
-    });
     pass(890_000);
-    for (const twin of twins) expect(await twin.bearer()).toBe("access-2");
-    expect(server.refreshes).toBe(1);
-    expect(server.ended).toBe(false);
+    server.failing = true;
+    await expect(client.me()).rejects.toMatchObject({ status: 500 });
+    expect(login.account).toBe("admin");
+    server.failing = false;
+    await expect(client.me()).resolves.toEqual({ path: "/me" });
+  });
+
+  it("does not wait for ever for a renewal", async () => {
+    const { login, around, pass } = setUp();
+    await login.signIn("admin", "right");
+    const stuck = new Login("/api/v1", { ...around, fetch: hanging, answer_ms: 5 });
+    pass(890_000);
+    await expect(stuck.bearer()).rejects.toMatchObject({ status: 0 });
+    expect(stuck.account).toBe("admin");
+  });
+
+  it("needs no browser that keeps anything", async () => {
+    const { around } = setUp();
+    const login = new Login("/api/v1", { ...around, storage: undefined });
+    await login.signIn("admin", "right");
+    expect(await login.bearer()).toBe("access-1");
+  });
+
+  it("goes on after a change of the password, and ends where the new one does not open it", async () => {
+    const { login, server } = setUp();
+    await login.signIn("admin", "right");
+    const heard = vi.fn();
+    login.onChange(heard);
+    await login.changePassword("old", "right");
+    expect(await login.bearer()).toBe(server.access);
+    expect(heard).toHaveBeenCalledOnce();
+    await expect(login.changePassword("right", "not what the server has")).rejects.toMatchObject({ status: 401 });
+    expect(login.account).toBeNull();
   });
 });
 
+describe("twin tabs of one login", () => {
+  /** Tabs that began as copies of a signed-in one. Without locks, as on a page that came by plain HTTP. */
+  async function twins(count: number) {
+    const { server, login, around, pass } = setUp();
+    await login.signIn("admin", "right");
+    const channels: { deaf: boolean; onmessage: ((event: MessageEvent) => void) | null }[] = [];
+    const tabs = Array.from({ length: count }, () => {
+      const own = storage();
+      own.setItem("motorcade.login", around.storage?.getItem("motorcade.login") ?? "");
+      const mine = {
+        deaf: false,
+        onmessage: null as ((event: MessageEvent) => void) | null,
+        postMessage: (data: unknown) => {
+          const message = { data: structuredClone(data) } as MessageEvent;
+          for (const other of channels) if (other !== mine && !other.deaf) queueMicrotask(() => other.onmessage?.(message));
+        },
+      };
+      channels.push(mine);
+      return new Login("/api/v1", { ...around, storage: own, channel: mine as unknown as NonNullable<Surroundings["channel"]> });
+    });
+    return { server, tabs, channels, pass };
+  }
+
+  it("renew once, also when all of them want to at the same time", async () => {
+    const { server, tabs, pass } = await twins(4);
+    pass(890_000);
+    const bearers = await Promise.all(tabs.map((tab) => tab.bearer()));
+    expect(new Set(bearers)).toEqual(new Set(["access-2"]));
+    expect(server.refreshes).toBe(1);
+    expect(server.ended).toBe(false);
+  });
+
+  it("give their tokens to one that slept through the news", async () => {
+    const { server, tabs, channels, pass } = await twins(2);
+    const [awake, asleep] = tabs as [Login, Login];
+    (channels[1] as { deaf: boolean }).deaf = true;
+    pass(890_000);
+    expect(await awake.bearer()).toBe("access-2");
+    (channels[1] as { deaf: boolean }).deaf = false;
+    expect(await asleep.bearer()).toBe("access-2");
+    expect(server.refreshes).toBe(1);
+  });
+
+  it("take their turns when the renewal of one fails", async () => {
+    const { server, tabs, pass } = await twins(3);
+    pass(890_000);
+    server.failing = true;
+    await expect(Promise.all(tabs.map((tab) => tab.bearer()))).rejects.toMatchObject({ status: 500 });
+    server.failing = false;
+    for (const tab of tabs) expect(await tab.bearer()).toBe("access-2");
+    expect(server.ended).toBe(false);
+  });
+
+  it("end together with a sign-out", async () => {
+    const { tabs } = await twins(2);
+    const [left, other] = tabs as [Login, Login];
+    const heard = vi.fn();
+    other.onChange(heard);
+    left.signOut();
+    await vi.waitFor(() => expect(other.account).toBeNull());
+    expect(heard).toHaveBeenCalledOnce();
+  });
+
+  it("go on together after a change of the password", async () => {
+    const { server, tabs } = await twins(2);
+    const [changed, other] = tabs as [Login, Login];
+    await changed.changePassword("old", "right");
+    await vi.waitFor(async () => expect(await other.bearer()).toBe(server.access));
+  });
+});
+
+/** Never answers. */
+const hanging: typeof fetch = (_, init) =>
+  new Promise((_resolve, reject) => {
+    const fail = () => reject(init?.signal?.reason as Error);
+    if (init?.signal?.aborted) fail();
+    init?.signal?.addEventListener("abort", fail);
+  });
+
 describe("the client", () => {
+  it("does not wait for ever for an answer, and knows that from a wish to stop", async () => {
+    const { login } = setUp();
+    await login.signIn("admin", "right");
+    const stuck = new Client("/api/v1", login, hanging, 5);
+    await expect(stuck.me()).rejects.toMatchObject({ status: 0, transient: true });
+    const stop = new AbortController();
+    const asked = new Client("/api/v1", login, hanging).alarms({}, stop.signal);
+    stop.abort();
+    await expect(asked).rejects.toMatchObject({ name: "AbortError" });
+  });
+
   it("reads lists to their last page", async () => {
     const pages = new Map([
       [null, { items: [{ id: 1 }, { id: 2 }], next_cursor: "two" }],

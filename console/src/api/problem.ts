@@ -1,5 +1,8 @@
 // What went wrong with a request, as the server's RFC 9457 envelope says it, or as the network does.
 
+/** A request without an answer after this time has failed: a connection may hang half open for hours. */
+export const ANSWER_MS = 30_000;
+
 /** A failed request. `status` 0 means that no answer came. */
 export class Problem extends Error {
   constructor(

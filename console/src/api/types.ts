@@ -139,8 +139,7 @@ export interface LiveStream {
 export type FleetEvent =
   | ({ type: "position"; vehicle_id: number | null } & Position)
   | { type: "alarm"; vehicle_id: number | null; change: "started" | "ended" | "superseded" }
-  | { type: "presence"; vehicle_id: number | null; terminal: number; presence: "online" | "offline" }
-  | { type: "stream"; vehicle_id: number | null; stream: string; change: "live" | "recovering" | "ended" };
+  | { type: "presence"; vehicle_id: number | null; terminal: number; presence: "online" | "offline" };
 
 /** What the server tells the console at `/console-settings.json`; absent, the map stays offline. */
 export interface ConsoleSettings {
