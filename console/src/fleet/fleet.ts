@@ -29,7 +29,7 @@ export class Fleet {
   readonly companies: Accessor<Company[]>;
   /** Rises whenever a vehicle changed; read it to be told. */
   readonly version: Accessor<number>;
-  /** Rises with every alarm event. */
+  /** Rises with every alarm event, and where some may have been missed. */
   readonly alarmVersion: Accessor<number>;
   readonly link: Accessor<Link>;
   readonly ready: Accessor<boolean>;
@@ -43,6 +43,8 @@ export class Fleet {
   private telling: ReturnType<typeof setTimeout> | undefined;
   private reloadWanted = false;
   private reloading = false;
+  /** Terminals that came (true) or went since the load began: what it reads may be older than that. */
+  private readonly presence = new Map<number, boolean>();
 
   private readonly set: {
     companies: (companies: Company[]) => void;
@@ -80,7 +82,10 @@ export class Fleet {
   open(): void {
     const hooks = {
       onEvents: (events: FleetEvent[]) => this.take(events),
-      onMissed: () => this.reload(),
+      onMissed: () => {
+        this.set.alarmVersion();
+        this.reload();
+      },
       onLink: (link: Link) => this.set.link(link),
     };
     void follow(this.client, hooks, this.stop.signal);
@@ -136,8 +141,8 @@ export class Fleet {
         if (!this.ready() && this.vehicles.size <= TRAILS.vehicles) void this.loadTrails();
         this.set.ready(true);
       } catch (error) {
-        const problem = error instanceof Problem ? error : new Problem(0, String(error), "");
         if (this.stop.signal.aborted) break;
+        const problem = error instanceof Problem ? error : new Problem(0, String(error), "");
         this.set.problem(problem);
         this.reloadWanted = problem.transient;
       }
@@ -147,10 +152,14 @@ export class Fleet {
   }
 
   private async load(): Promise<void> {
-    const [companies, vehicles] = await Promise.all([this.client.companies(), this.client.vehicles()]);
+    this.presence.clear();
+    const { signal } = this.stop;
+    const [companies, vehicles] = await Promise.all([this.client.companies(signal), this.client.vehicles(signal)]);
     const present = new Set(vehicles.map(({ id }) => id));
     for (const vehicle of vehicles) {
-      this.vehicles.set(vehicle.id, fromVehicle(vehicle, this.vehicles.get(vehicle.id)));
+      const state = fromVehicle(vehicle, this.vehicles.get(vehicle.id));
+      this.vehicles.set(vehicle.id, state);
+      for (const { id } of vehicle.terminals) this.recall(state, id);
       this.changed.add(vehicle.id);
     }
     for (const id of [...this.vehicles.keys()]) {
@@ -166,11 +175,17 @@ export class Fleet {
         const state = latest.vehicle_id === null ? undefined : this.vehicles.get(latest.vehicle_id);
         if (!state) continue;
         withLatest(state, latest);
+        this.recall(state, latest.terminal_id);
         this.changed.add(state.vehicle.id);
       }
       this.tellSoon();
-    });
+    }, signal);
     this.tellSoon();
+  }
+
+  private recall(state: VehicleState, terminal: number): void {
+    const online = this.presence.get(terminal);
+    if (online !== undefined) setOnline(state, terminal, online);
   }
 
   private async loadTrails(): Promise<void> {
@@ -191,6 +206,7 @@ export class Fleet {
   private take(events: FleetEvent[]): void {
     for (const event of events) {
       if (event.type === "alarm") this.set.alarmVersion();
+      if (event.type === "presence") this.presence.set(event.terminal, event.presence === "online");
       const id = event.vehicle_id;
       // A terminal in stock: there is nothing to draw.
       if (id === null) continue;
@@ -201,7 +217,7 @@ export class Fleet {
         continue;
       }
       if (event.type === "position") {
-        if (!state.online) setOnline(state, event.terminal, true);
+        // It says nothing of the link: what a terminal sent last is often stored after it has gone.
         if (withPosition(state, event)) this.changed.add(id);
       } else if (event.type === "presence") {
         setOnline(state, event.terminal, event.presence === "online");

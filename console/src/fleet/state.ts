@@ -55,9 +55,21 @@ export function fromVehicle(vehicle: Vehicle, before?: VehicleState): VehicleSta
   };
 }
 
+/**
+ * What says which report is the latest, as the server says it: the device's time, where a clock that runs ahead
+ * counts as its report's arrival (else one report of tomorrow would hide all of today's), then the arrival.
+ */
+function recency(position: Position): [number, number] {
+  const received = Date.parse(position.received_at);
+  return [Math.min(at(position), received), received];
+}
+
 /** Takes `position` unless a newer one is known: resends arrive late. */
 export function withPosition(state: VehicleState, position: Position): boolean {
-  if (state.position && at(position) < at(state.position)) return false;
+  if (state.position) {
+    const [mine, known] = [recency(position), recency(state.position)];
+    if (mine[0] < known[0] || (mine[0] === known[0] && mine[1] < known[1])) return false;
+  }
   state.position = position;
   if (!state.lastSeen || position.received_at > state.lastSeen) state.lastSeen = position.received_at;
   lengthen(state, position);

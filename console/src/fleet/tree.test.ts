@@ -95,6 +95,14 @@ describe("a vehicle's state", () => {
     expect(state.position?.longitude).toBe(10);
   });
 
+  it("is not held back by a clock that ran ahead", () => {
+    const state = vehicle(1, 2, "B1");
+    const ahead = report(1_000, 10, 20, { device_time: new Date(80_000_000).toISOString() });
+    expect(withPosition(state, ahead)).toBe(true);
+    expect(withPosition(state, report(2_000, 11, 20))).toBe(true);
+    expect(state.position?.longitude).toBe(11);
+  });
+
   it("leaves a trail that starts anew after a jump and does not grow for ever", () => {
     const state = vehicle(1, 2, "B1");
     for (let n = 0; n < 1_000; n++) withPosition(state, report(n * 1_000, 10 + n / 10_000, 20));
