@@ -1,13 +1,13 @@
 // The vehicle tree with its search. Only the rows in view are in the document, so it may be long.
 
-import { createEffect, createMemo, createSignal, Index, onCleanup, onMount, Show, type JSX } from "solid-js";
+import { createEffect, createMemo, createSignal, Index, on, onCleanup, onMount, Show, type JSX } from "solid-js";
 
 import { useConsole } from "../console";
 import { number, t } from "../i18n";
 import { Icon } from "../ui/icons";
 import { Empty, Failed, Loading } from "../ui/notice";
 import { stateOf } from "./state";
-import { rows, type Row } from "./tree";
+import { above, rows, type Row } from "./tree";
 
 const ROW_PX = 38;
 /** Rows drawn above and below the view, so that scrolling shows no holes. */
@@ -20,7 +20,7 @@ export function VehicleList(): JSX.Element {
   const [closed, setClosed] = createSignal<ReadonlySet<number>>(new Set<number>());
   const [scroll, setScroll] = createSignal(0);
   const [height, setHeight] = createSignal(600);
-  const [active, setActive] = createSignal(0);
+  const [place, setPlace] = createSignal(0);
   let list!: HTMLDivElement;
 
   const all = createMemo(() => {
@@ -28,6 +28,10 @@ export function VehicleList(): JSX.Element {
     const query = { text: text(), onlineOnly: onlineOnly(), closed: closed() };
     return rows(fleet.companies(), fleet.states(), query, t("vehicles.company.unknown"));
   });
+  /** A search shows what it finds whatever was closed, so nothing is closed meanwhile. */
+  const searching = () => text().trim() !== "" || onlineOnly();
+  /** The row that keys act on; -1 where there is none. */
+  const active = createMemo(() => Math.min(place(), all().length - 1));
   const count = createMemo(() => {
     fleet.version();
     return fleet.summary().total;
@@ -40,26 +44,34 @@ export function VehicleList(): JSX.Element {
     observer.observe(list);
     onCleanup(() => observer.disconnect());
   });
-  createEffect(() => {
-    // A vehicle picked on the map comes into view here.
-    const id = selected();
-    if (id === null) return;
-    const index = all().findIndex((row) => row.kind === "vehicle" && row.id === id);
-    if (index >= 0 && index !== active()) reveal(index);
-  });
+  // A vehicle picked on the map comes into view here: once, so that one may look elsewhere in the list afterwards.
+  createEffect(
+    on([selected, fleet.ready], ([id]) => {
+      const vehicle = id === null ? undefined : fleet.find(id)?.vehicle;
+      if (!vehicle) return;
+      const over = above(fleet.companies(), vehicle.company_id);
+      if (over.some((company) => closed().has(company))) {
+        setClosed((before) => new Set([...before].filter((company) => !over.includes(company))));
+      }
+      reveal(all().findIndex((row) => row.kind === "vehicle" && row.id === id));
+    }),
+  );
 
   const reveal = (index: number) => {
-    setActive(index);
+    if (index < 0) return;
+    setPlace(index);
     const top = index * ROW_PX;
     if (top < list.scrollTop) list.scrollTop = top;
     else if (top + ROW_PX > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW_PX - list.clientHeight;
   };
-  const toggle = (id: number) =>
+  const toggle = (id: number) => {
+    if (searching()) return;
     setClosed((before) => {
       const next = new Set(before);
       if (!next.delete(id)) next.add(id);
       return next;
     });
+  };
   const act = (row: Row | undefined) => {
     if (row?.kind === "company") toggle(row.id);
     else if (row) select(row.id);
@@ -74,11 +86,14 @@ export function VehicleList(): JSX.Element {
       PageDown: () => reveal(Math.min(last, active() + page)),
       PageUp: () => reveal(Math.max(0, active() - page)),
       Home: () => reveal(0),
-      End: () => reveal(Math.max(0, last)),
+      End: () => reveal(last),
       Enter: () => act(row),
       " ": () => act(row),
       ArrowRight: () => row?.kind === "company" && !row.open && toggle(row.id),
-      ArrowLeft: () => row?.kind === "company" && row.open && toggle(row.id),
+      ArrowLeft: () => {
+        if (row?.kind === "company" && row.open) toggle(row.id);
+        else if (row) reveal(all().findLastIndex((each, n) => n < active() && each.depth < row.depth));
+      },
     };
     const move = moves[event.key];
     if (!move) return;
@@ -98,7 +113,10 @@ export function VehicleList(): JSX.Element {
             aria-label={t("vehicles.search")}
             value={text()}
             onInput={(event) => setText(event.currentTarget.value)}
-            onKeyDown={(event) => event.key === "ArrowDown" && list.focus()}
+            onKeyDown={(event) => {
+              if (event.key === "ArrowDown") list.focus();
+              if (event.key === "Enter") act(all().find(({ kind }) => kind === "vehicle"));
+            }}
             data-testid="vehicle-search"
           />
         </div>
@@ -122,7 +140,7 @@ export function VehicleList(): JSX.Element {
         role="tree"
         tabindex="0"
         aria-label={t("vehicles.title")}
-        aria-activedescendant={`row-${active()}`}
+        aria-activedescendant={active() < 0 ? undefined : `row-${active()}`}
         ref={list}
         onScroll={() => setScroll(list.scrollTop)}
         onKeyDown={onKey}
@@ -140,7 +158,7 @@ export function VehicleList(): JSX.Element {
                   active={index() === active()}
                   selected={row().kind === "vehicle" && row().id === selected()}
                   onPick={() => {
-                    setActive(index());
+                    setPlace(index());
                     act(row());
                   }}
                 />
@@ -185,7 +203,7 @@ function TreeRow(props: RowProps): JSX.Element {
       data-testid={`${props.row.kind}-${props.row.id}`}
     >
       <Show when={state()} fallback={<Twist open={company()?.open ?? false} />}>
-        {(now) => <span class={`dot dot-${now()}`} title={t(`state.${now()}`)} />}
+        {(now) => <span class={`dot dot-${now()}`} role="img" aria-label={t(`state.${now()}`)} title={t(`state.${now()}`)} />}
       </Show>
       <span class="row-name">{props.row.kind === "company" ? props.row.name : props.row.state.vehicle.plate}</span>
       <span class="row-note">{note()}</span>

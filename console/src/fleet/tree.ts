@@ -20,7 +20,7 @@ interface Node {
 }
 
 /** Vehicles of a company that the account cannot see hang under this one. */
-export const UNKNOWN_COMPANY = 0;
+const UNKNOWN_COMPANY = 0;
 
 /**
  * Rows from top to bottom; `vehicles` come in the order in which they are listed. A search opens every company
@@ -78,6 +78,14 @@ export function rows(
     if (filtered && shown === 0) out.length = place;
     return { online: row.online, total: row.total, shown };
   }
+}
+
+/** The companies over and including `id`, whose rows hide what is below them when they are closed. */
+export function above(companies: readonly Company[], id: number): number[] {
+  const parents = new Map(companies.map((company) => [company.id, company.parent_id]));
+  const out: number[] = [];
+  for (let at: number | null | undefined = id; typeof at === "number" && !out.includes(at); at = parents.get(at)) out.push(at);
+  return out;
 }
 
 function matcher({ text, onlineOnly }: TreeQuery): (state: VehicleState) => boolean {
