@@ -1,6 +1,6 @@
 // Which of the three faces is shown: sign-in, the change of a password that must be changed, the console.
 
-import { createResource, createSignal, lazy, Match, onCleanup, Suspense, Switch, type JSX } from "solid-js";
+import { createResource, createSignal, ErrorBoundary, lazy, Match, onCleanup, Suspense, Switch, type JSX } from "solid-js";
 
 import type { Client } from "./api/client";
 import type { Login } from "./api/login";
@@ -25,10 +25,12 @@ export function App(props: { login: Login; client: Client }): JSX.Element {
       leaving = false;
       setMust(props.login.mustChangePassword);
       setAccount(props.login.account);
+      // Who signs in next, maybe as somebody else, must not begin with these rights.
+      if (props.login.account === null) forget(undefined);
     }),
   );
   const [settings] = createResource(loadSettings);
-  const [me, { refetch }] = createResource(
+  const [me, { refetch, mutate: forget }] = createResource(
     () => (must() ? null : account()),
     () => props.client.me(),
   );
@@ -51,13 +53,25 @@ export function App(props: { login: Login; client: Client }): JSX.Element {
           </div>
         )}
       </Match>
-      <Match when={settings.state === "ready" && me()}>
+      <Match when={settings.state === "ready" && me()} keyed>
         {(who) => (
-          <Suspense fallback={<Loading />}>
-            <Workplace login={props.login} client={props.client} me={who()} settings={settings() ?? {}} signOut={signOut} />
-          </Suspense>
+          <ErrorBoundary fallback={(error) => <Broken error={error} />}>
+            <Suspense fallback={<Loading />}>
+              <Workplace login={props.login} client={props.client} me={who} settings={settings() ?? {}} signOut={signOut} />
+            </Suspense>
+          </ErrorBoundary>
         )}
       </Match>
     </Switch>
+  );
+}
+
+/** A fault of the console's own, or a part of it that could not be loaded: only a new page helps. */
+function Broken(props: { error: unknown }): JSX.Element {
+  console.error(props.error);
+  return (
+    <div class="page">
+      <Failed error={props.error} retry={() => location.reload()} />
+    </div>
   );
 }

@@ -1,6 +1,6 @@
 // What the parts of a signed-in console share, handed down by context.
 
-import { createContext, createSignal, useContext, type Accessor } from "solid-js";
+import { createContext, useContext, type Accessor } from "solid-js";
 
 import type { Client } from "./api/client";
 import { Problem } from "./api/problem";
@@ -40,7 +40,7 @@ const TOLD = new Set([0, 401, 403, 404, 409, 429, 500, 503]);
 
 /** A failure in words: the console's own, and the server's detail where it gave one. */
 export function words(error: unknown): string {
-  if (!(error instanceof Problem)) return String(error);
+  if (!(error instanceof Problem)) return t("problem.console", { error: String(error) });
   const status = error.status === 502 || error.status === 504 ? 503 : error.status;
   const own = TOLD.has(status)
     ? t(`problem.${status}` as Key)
@@ -54,13 +54,6 @@ export function words(error: unknown): string {
 function sentence(text: string): string {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?。]$/.test(capital) ? capital : `${capital}.`;
-}
-
-/** The time now, rising once a second, for what shows an age. */
-export function createClock(): Accessor<number> {
-  const [now, setNow] = createSignal(Date.now());
-  setInterval(() => setNow(Date.now()), 1000);
-  return now;
 }
 
 export async function loadSettings(): Promise<ConsoleSettings> {

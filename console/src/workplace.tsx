@@ -28,6 +28,7 @@ const SECTIONS: { name: Section; icon: IconName }[] = [
 ];
 
 const PENDING_EVERY_MS = 60_000;
+const TYPING = "input:not([type=range], [type=checkbox]), textarea, select";
 
 export default function Workplace(props: {
   login: Login;
@@ -79,8 +80,10 @@ export default function Workplace(props: {
   onCleanup(() => clearInterval(counting));
   const onHash = () => setSelected(fromHash());
   const onKey = (event: KeyboardEvent) => {
+    // Who types means the field, not the page.
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).matches?.(TYPING)) return;
     if (event.key === "Escape" && !document.fullscreenElement && !document.querySelector("dialog[open]")) select(null);
-    if (event.key === "/" && !(event.target as HTMLElement).closest("input, textarea, select")) {
+    if (event.key === "/") {
       event.preventDefault();
       setSection("vehicles");
       queueMicrotask(() => document.querySelector<HTMLInputElement>("#vehicle-search")?.focus());
