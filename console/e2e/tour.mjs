@@ -107,6 +107,7 @@ try {
     await first.getByTestId("alarm-save").click();
     await first.getByText("Driver called").waitFor();
     await first.getByTestId("alarm-undo").click();
+    await first.getByTestId("alarm-undo").click();
     await first.getByTestId("alarm-handle").waitFor();
     await id("alarms-all").click();
     await id("alarm-list").locator("li").nth(5).waitFor();

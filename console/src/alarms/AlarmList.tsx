@@ -1,69 +1,85 @@
 // Alarms, newest first: what lasts, what waits for somebody, everything.
 
 import { createEffect, createSignal, For, on, onCleanup, Show, type JSX } from "solid-js";
+import { createStore, reconcile, unwrap } from "solid-js/store";
 
 import { isAbort } from "../api/problem";
 import type { Alarm } from "../api/types";
-import { may, useConsole, words } from "../console";
+import { may, useConsole } from "../console";
 import { alarmName, duration, t, time } from "../i18n";
+import { createAction, FormError, SureButton } from "../ui/controls";
 import { Icon } from "../ui/icons";
 import { Empty, Failed, Loading } from "../ui/notice";
+import { lengthened, refreshed } from "./list";
 
 const VIEWS = ["active", "open", "all"] as const;
 type View = (typeof VIEWS)[number];
 
 const PAGE = 50;
+/** The server's upper limit of a page. */
+const PAGE_MAX = 500;
 /** A storm of alarm events reloads the list this often, not more. */
 const RELOAD_MS = 2_000;
+/** No event tells that somebody else has handled an alarm. */
+const REFRESH_MS = 30_000;
 
 export function AlarmList(): JSX.Element {
   const { client, fleet } = useConsole();
   const [view, setView] = createSignal<View>("active");
-  const [alarms, setAlarms] = createSignal<Alarm[] | null>(null);
+  // By key: what a reload does not change keeps its elements, also a note that somebody types.
+  const [list, setList] = createStore<{ alarms: Alarm[] | null }>({ alarms: null });
   const [cursor, setCursor] = createSignal<string | null>(null);
   const [error, setError] = createSignal<unknown>(null);
+  const held = new Set<string>();
   let asked: AbortController | null = null;
+  let lengthening = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  const query = () => ({
-    active: view() === "active" ? true : undefined,
-    handled: view() === "open" ? false : undefined,
-  });
+  const show = (alarms: Alarm[] | null) => setList("alarms", reconcile(alarms, { key: "id" }));
+  const shown = () => unwrap(list).alarms ?? [];
   const load = async (more: boolean) => {
     asked?.abort();
     const mine = (asked = new AbortController());
+    lengthening = more;
+    const query = {
+      active: view() === "active" ? true : undefined,
+      handled: view() === "open" ? false : undefined,
+      limit: more ? PAGE : Math.min(PAGE_MAX, Math.max(PAGE, shown().length)),
+      cursor: more ? (cursor() ?? undefined) : undefined,
+    };
     try {
-      const after = more ? (cursor() ?? undefined) : undefined;
-      const limit = more ? PAGE : Math.min(500, Math.max(PAGE, alarms()?.length ?? 0));
-      const page = await client.alarms({ ...query(), limit, cursor: after }, mine.signal);
-      setAlarms((before) => (more ? [...(before ?? []), ...page.items] : page.items));
-      setCursor(page.next_cursor);
+      const page = await client.alarms(query, mine.signal);
+      // Copies: the store writes into what it was given.
+      const before = structuredClone(shown());
+      show(more ? lengthened(before, page.items) : refreshed(page.items, before, held));
+      setCursor(page.next_cursor ?? null);
       setError(null);
     } catch (problem) {
       if (!isAbort(problem)) setError(problem);
+    } finally {
+      if (asked === mine) lengthening = false;
     }
+  };
+  const reloadSoon = () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      // Who asked for more gets it first.
+      if (lengthening) reloadSoon();
+      else void load(false);
+    }, RELOAD_MS);
   };
   createEffect(
     on(view, () => {
-      setAlarms(null);
+      show(null);
       void load(false);
     }),
   );
-  createEffect(
-    on(
-      fleet.alarmVersion,
-      () => {
-        timer ??= setTimeout(() => {
-          timer = undefined;
-          void load(false);
-        }, RELOAD_MS);
-      },
-      { defer: true },
-    ),
-  );
+  createEffect(on(fleet.alarmVersion, reloadSoon, { defer: true }));
+  const refreshing = setInterval(reloadSoon, REFRESH_MS);
   onCleanup(() => {
     asked?.abort();
     clearTimeout(timer);
+    clearInterval(refreshing);
   });
 
   return (
@@ -81,14 +97,22 @@ export function AlarmList(): JSX.Element {
       </div>
       <div class="side-body" data-testid="alarm-list">
         <Show when={error()}>{(problem) => <Failed error={problem()} retry={() => void load(false)} />}</Show>
-        <Show when={alarms() === null && !error()}>
+        <Show when={list.alarms === null && !error()}>
           <Loading />
         </Show>
-        <Show when={alarms()?.length === 0}>
+        <Show when={list.alarms?.length === 0}>
           <Empty title={t(`alarms.none.${view()}`)} />
         </Show>
         <ul class="cards">
-          <For each={alarms() ?? []}>{(alarm) => <AlarmCard alarm={alarm} onChange={() => void load(false)} />}</For>
+          <For each={list.alarms ?? []}>
+            {(alarm) => (
+              <AlarmCard
+                alarm={alarm}
+                onChange={() => void load(false)}
+                onHold={(hold) => void (hold ? held.add(alarm.id) : held.delete(alarm.id))}
+              />
+            )}
+          </For>
         </ul>
         <Show when={cursor()}>
           <button type="button" class="button block" onClick={() => void load(true)}>
@@ -100,26 +124,26 @@ export function AlarmList(): JSX.Element {
   );
 }
 
-function AlarmCard(props: { alarm: Alarm; onChange: () => void }): JSX.Element {
+interface CardProps {
+  alarm: Alarm;
+  onChange: () => void;
+  /** Somebody writes a note about it, or does so no longer. */
+  onHold: (hold: boolean) => void;
+}
+
+function AlarmCard(props: CardProps): JSX.Element {
   const { client, me, select } = useConsole();
   const [writing, setWriting] = createSignal(false);
-  const [busy, setBusy] = createSignal(false);
-  const [message, setMessage] = createSignal("");
+  const { busy, message, act } = createAction();
   let note!: HTMLInputElement;
 
-  const act = async (work: () => Promise<unknown>) => {
-    setBusy(true);
-    setMessage("");
-    try {
-      await work();
-      setWriting(false);
-      props.onChange();
-    } catch (error) {
-      setMessage(words(error));
-    } finally {
-      setBusy(false);
-    }
+  const change = async (work: () => Promise<unknown>) => {
+    if (!(await act(work))) return;
+    setWriting(false);
+    props.onChange();
   };
+  createEffect(() => props.onHold(writing()));
+  onCleanup(() => props.onHold(false));
   const when = () => {
     const { start, end } = props.alarm;
     if (!end) return t("alarms.since", { time: time(start) });
@@ -131,8 +155,8 @@ function AlarmCard(props: { alarm: Alarm; onChange: () => void }): JSX.Element {
       <button
         type="button"
         class="alarm-main"
-        disabled={props.alarm.vehicle_id === null}
-        onClick={() => select(props.alarm.vehicle_id)}
+        disabled={typeof props.alarm.vehicle_id !== "number"}
+        onClick={() => select(props.alarm.vehicle_id ?? null)}
         title={t("alarms.show")}
       >
         <span class="alarm-kind">{alarmName(props.alarm.kind)}</span>
@@ -158,7 +182,7 @@ function AlarmCard(props: { alarm: Alarm; onChange: () => void }): JSX.Element {
               class="note"
               onSubmit={(event) => {
                 event.preventDefault();
-                void act(() => client.handleAlarm(props.alarm.id, note.value.trim()));
+                void change(() => client.handleAlarm(props.alarm.id, note.value.trim()));
               }}
             >
               <input
@@ -191,25 +215,19 @@ function AlarmCard(props: { alarm: Alarm; onChange: () => void }): JSX.Element {
                 </button>
               }
             >
-              <button
-                type="button"
-                class="button small"
+              <SureButton
+                label={t("alarms.undo")}
+                sure={t("alarms.undo.sure")}
+                icon="undo"
                 disabled={busy()}
-                onClick={() => void act(() => client.unhandleAlarm(props.alarm.id))}
-                data-testid="alarm-undo"
-              >
-                <Icon name="undo" size={14} />
-                {t("alarms.undo")}
-              </button>
+                onSure={() => void change(() => client.unhandleAlarm(props.alarm.id))}
+                testid="alarm-undo"
+              />
             </Show>
           </div>
         </Show>
       </Show>
-      <Show when={message()}>
-        <p class="form-error" role="alert">
-          {message()}
-        </p>
-      </Show>
+      <FormError message={message()} />
     </li>
   );
 }

@@ -4,7 +4,7 @@ import { createEffect, createSignal, onCleanup, onMount, Show, type JSX } from "
 
 import { useConsole } from "../console";
 import { t } from "../i18n";
-import { Icon } from "../ui/icons";
+import { IconButton } from "../ui/controls";
 import { theme } from "../ui/theme";
 import { FleetMap } from "./fleet-map";
 
@@ -46,34 +46,26 @@ export function MapView(): JSX.Element {
         </p>
       </Show>
       <div class="map-buttons">
-        <button type="button" title={t("map.zoomIn")} aria-label={t("map.zoomIn")} onClick={() => map()?.zoom(1)}>
-          <Icon name="plus" />
-        </button>
-        <button type="button" title={t("map.zoomOut")} aria-label={t("map.zoomOut")} onClick={() => map()?.zoom(-1)}>
-          <Icon name="minus" />
-        </button>
-        <button
-          type="button"
-          title={t("map.fit")}
-          aria-label={t("map.fit")}
+        <IconButton class="map-button" icon="plus" label={t("map.zoomIn")} onClick={() => map()?.zoom(1)} />
+        <IconButton class="map-button" icon="minus" label={t("map.zoomOut")} onClick={() => map()?.zoom(-1)} />
+        <IconButton
+          class="map-button"
+          icon="fit"
+          label={t("map.fit")}
           onClick={() => {
             setFollowing(false);
             map()?.fit();
           }}
-          data-testid="map-fit"
-        >
-          <Icon name="fit" />
-        </button>
+          testid="map-fit"
+        />
         <Show when={selected() !== null}>
-          <button
-            type="button"
-            title={t("map.follow")}
-            aria-label={t("map.follow")}
-            aria-pressed={following()}
+          <IconButton
+            class="map-button"
+            icon="follow"
+            label={t("map.follow")}
+            pressed={following()}
             onClick={() => setFollowing(!following())}
-          >
-            <Icon name="follow" />
-          </button>
+          />
         </Show>
       </div>
     </main>

@@ -1,10 +1,13 @@
 // Terminals that wait for somebody's decision.
 
-import { createEffect, createResource, createSignal, For, onCleanup, Show, type JSX } from "solid-js";
+import { createSignal, For, onCleanup, Show, type JSX } from "solid-js";
+import { createStore, reconcile } from "solid-js/store";
 
+import { isAbort } from "../api/problem";
 import type { Approval, PendingTerminal } from "../api/types";
-import { useConsole, words } from "../console";
+import { useConsole } from "../console";
 import { t, time } from "../i18n";
+import { createAction, FormError, SureButton } from "../ui/controls";
 import { Empty, Failed, Loading } from "../ui/notice";
 
 /** No event tells of a terminal that knocks. */
@@ -12,68 +15,72 @@ const RELOAD_MS = 10_000;
 
 export function PendingList(props: { onCount: (count: number) => void }): JSX.Element {
   const { client } = useConsole();
-  const [list, { refetch }] = createResource(() => client.pending());
-  createEffect(() => {
-    if (!list.error && list.latest) props.onCount(list.latest.length);
+  // By key, so that a reload does not rebuild a card in which somebody types; nor does one that fails.
+  const [list, setList] = createStore<{ terminals: PendingTerminal[] | null }>({ terminals: null });
+  const [error, setError] = createSignal<unknown>(null);
+  let asked: AbortController | null = null;
+
+  const load = async () => {
+    asked?.abort();
+    const mine = (asked = new AbortController());
+    try {
+      const terminals = await client.pending(mine.signal);
+      props.onCount(terminals.length);
+      setList("terminals", reconcile(terminals, { key: "sim" }));
+      setError(null);
+    } catch (problem) {
+      if (!isAbort(problem)) setError(problem);
+    } finally {
+      if (asked === mine) asked = null;
+    }
+  };
+  // A slow answer is waited for instead of asked for again and again.
+  const timer = setInterval(() => !asked && void load(), RELOAD_MS);
+  onCleanup(() => {
+    clearInterval(timer);
+    asked?.abort();
   });
-  const timer = setInterval(() => void refetch(), RELOAD_MS);
-  onCleanup(() => clearInterval(timer));
+  void load();
+
   return (
     <div class="side-body" data-testid="pending-list">
       <p class="quiet side-lead">{t("pending.lead")}</p>
-      <Show
-        when={!list.error}
-        fallback={<Failed error={list.error as unknown} retry={() => void refetch()} />}
-      >
-        <Show when={list.latest} fallback={<Loading />}>
-          <For each={bySim(list.latest ?? [])} fallback={<Empty title={t("pending.none")} />}>
-            {(sim) => (
-              <PendingCard
-                terminal={(list.latest ?? []).find((each) => each.sim === sim) as PendingTerminal}
-                onDone={() => void refetch()}
-              />
-            )}
-          </For>
-        </Show>
+      <Show when={error()}>{(problem) => <Failed error={problem()} retry={() => void load()} />}</Show>
+      <Show when={list.terminals === null && !error()}>
+        <Loading />
       </Show>
+      <Show when={list.terminals?.length === 0}>
+        <Empty title={t("pending.none")} />
+      </Show>
+      <For each={list.terminals ?? []}>{(terminal) => <PendingCard terminal={terminal} onDone={() => void load()} />}</For>
     </div>
   );
-}
-
-/** By key, so that a reload does not rebuild a card in which somebody types. */
-function bySim(list: PendingTerminal[]): string[] {
-  return list.map(({ sim }) => sim);
 }
 
 function PendingCard(props: { terminal: PendingTerminal; onDone: () => void }): JSX.Element {
   const { client, fleet, me } = useConsole();
   const [open, setOpen] = createSignal(false);
-  const [sure, setSure] = createSignal(false);
-  const [busy, setBusy] = createSignal(false);
-  const [message, setMessage] = createSignal("");
+  const { busy, message, act } = createAction();
   const [company, setCompany] = createSignal(me.account.company_id);
   const [vehicle, setVehicle] = createSignal(0);
   const [plate, setPlate] = createSignal("");
 
-  const act = async (work: () => Promise<unknown>) => {
-    setBusy(true);
-    setMessage("");
-    try {
-      await work();
-      fleet.reload();
-      props.onDone();
-    } catch (error) {
-      setMessage(words(error));
-    } finally {
-      setBusy(false);
-    }
+  const decide = async (work: () => Promise<unknown>) => {
+    if (!(await act(work))) return;
+    fleet.reload();
+    props.onDone();
   };
   const approve = (event: Event) => {
     event.preventDefault();
     const approval: Approval = { company_id: company() };
     if (vehicle()) approval.vehicle_id = vehicle();
     else if (plate().trim()) approval.plate = plate().trim();
-    void act(() => client.approve(props.terminal.sim, approval));
+    void decide(() => client.approve(props.terminal.sim, approval));
+  };
+  const choose = (id: number) => {
+    setCompany(id);
+    // It was the other company's.
+    setVehicle(0);
   };
   /** Vehicles of the chosen company that carry no terminal yet. */
   const free = () => {
@@ -100,6 +107,8 @@ function PendingCard(props: { terminal: PendingTerminal; onDone: () => void }): 
           <dt>{t("pending.model")}</dt>
           <dd>{props.terminal.model}</dd>
         </Show>
+        <dt>{t("pending.firstSeen")}</dt>
+        <dd>{time(props.terminal.first_seen_at)}</dd>
         <dt>{t("pending.lastSeen")}</dt>
         <dd>{time(props.terminal.last_seen_at)}</dd>
       </dl>
@@ -110,24 +119,20 @@ function PendingCard(props: { terminal: PendingTerminal; onDone: () => void }): 
             <button type="button" class="button primary small" onClick={() => setOpen(true)} data-testid="pending-approve">
               {t("pending.approve")}
             </button>
-            <button
-              type="button"
-              class="button small"
-              classList={{ danger: sure() }}
+            <SureButton
+              label={t("pending.reject")}
+              sure={t("pending.reject.sure")}
               disabled={busy()}
-              onClick={() => (sure() ? void act(() => client.reject(props.terminal.sim)) : setSure(true))}
-              onBlur={() => setSure(false)}
-              data-testid="pending-reject"
-            >
-              {sure() ? t("pending.reject.sure") : t("pending.reject")}
-            </button>
+              onSure={() => void decide(() => client.reject(props.terminal.sim))}
+              testid="pending-reject"
+            />
           </div>
         }
       >
         <form class="stack" onSubmit={approve}>
           <label>
             {t("pending.company")}
-            <select value={company()} onChange={(event) => setCompany(Number(event.currentTarget.value))}>
+            <select value={company()} onChange={(event) => choose(Number(event.currentTarget.value))}>
               <For each={fleet.companies()}>
                 {({ id, name }) => (
                   <option value={id} selected={id === company()}>
@@ -165,11 +170,7 @@ function PendingCard(props: { terminal: PendingTerminal; onDone: () => void }): 
           </div>
         </form>
       </Show>
-      <Show when={message()}>
-        <p class="form-error" role="alert">
-          {message()}
-        </p>
-      </Show>
+      <FormError message={message()} />
     </article>
   );
 }

@@ -7,6 +7,7 @@ import { Problem } from "../api/problem";
 import { words } from "../console";
 import { t } from "../i18n";
 import { Brand } from "../ui/Brand";
+import { FormError } from "../ui/controls";
 
 export function PasswordPage(props: { login: Login; forced: boolean; onCancel: () => void }): JSX.Element {
   return (
@@ -61,7 +62,7 @@ export function PasswordForm(props: {
       <input class="gone" name="account" autocomplete="username" value={props.login.account ?? ""} readonly tabindex="-1" aria-hidden="true" />
       <label>
         {t("password.old")}
-        <input ref={old} type="password" autocomplete="current-password" required data-testid="password-old" />
+        <input ref={old} type="password" autocomplete="current-password" required autofocus data-testid="password-old" />
       </label>
       <label>
         {t("password.new")}
@@ -71,11 +72,7 @@ export function PasswordForm(props: {
         {t("password.again")}
         <input ref={again} type="password" autocomplete="new-password" required data-testid="password-again" />
       </label>
-      <Show when={message()}>
-        <p class="form-error" role="alert">
-          {message()}
-        </p>
-      </Show>
+      <FormError message={message()} />
       <button class="button primary block" disabled={busy()} data-testid="password-set">
         {t("password.submit")}
       </button>

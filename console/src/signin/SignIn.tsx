@@ -1,12 +1,13 @@
 // The sign-in page.
 
-import { createSignal, Show, type JSX } from "solid-js";
+import { createSignal, type JSX } from "solid-js";
 
 import type { Login } from "../api/login";
 import { Problem } from "../api/problem";
 import { words } from "../console";
 import { t } from "../i18n";
 import { Brand } from "../ui/Brand";
+import { FormError } from "../ui/controls";
 import { LanguageChoice } from "../ui/LanguageChoice";
 
 export function SignIn(props: { login: Login; ended: boolean }): JSX.Element {
@@ -56,11 +57,7 @@ export function SignIn(props: { login: Login; ended: boolean }): JSX.Element {
             data-testid="password"
           />
         </label>
-        <Show when={message()}>
-          <p class="form-error" role="alert" data-testid="sign-in-error">
-            {message()}
-          </p>
-        </Show>
+        <FormError message={message()} testid="sign-in-error" />
         <button class="button primary block" disabled={busy()} data-testid="sign-in">
           {busy() ? t("signin.busy") : t("signin.submit")}
         </button>

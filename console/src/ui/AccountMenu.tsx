@@ -14,6 +14,7 @@ const THEMES: ThemeChoice[] = ["auto", "light", "dark"];
 export function AccountMenu(props: { signOut: () => void }): JSX.Element {
   const { me, login } = useConsole();
   const [open, setOpen] = createSignal(false);
+  const [password, setPassword] = createSignal<"unchanged" | "changing" | "changed">("unchanged");
   let root!: HTMLDivElement;
   let dialog!: HTMLDialogElement;
 
@@ -37,7 +38,6 @@ export function AccountMenu(props: { signOut: () => void }): JSX.Element {
       <button
         type="button"
         class="button ghost"
-        aria-haspopup="true"
         aria-expanded={open()}
         onClick={() => setOpen((now) => !now)}
         data-testid="account-menu"
@@ -46,7 +46,7 @@ export function AccountMenu(props: { signOut: () => void }): JSX.Element {
         {me.account.name}
       </button>
       <Show when={open()}>
-        <div class="menu" aria-label={t("app.account")}>
+        <div class="menu" role="group" aria-label={t("app.account")}>
           <label class="menu-row">
             {t("app.language")}
             <LanguageChoice />
@@ -77,6 +77,7 @@ export function AccountMenu(props: { signOut: () => void }): JSX.Element {
             class="menu-item"
             onClick={() => {
               setOpen(false);
+              setPassword("changing");
               dialog.showModal();
             }}
           >
@@ -87,8 +88,19 @@ export function AccountMenu(props: { signOut: () => void }): JSX.Element {
           </button>
         </div>
       </Show>
-      <dialog ref={dialog} class="card">
-        <PasswordForm login={login} forced={false} onCancel={() => dialog.close()} onDone={() => dialog.close()} />
+      {/* What was typed goes with the dialog. */}
+      <dialog ref={dialog} class="card" aria-label={t("app.changePassword")} on:close={() => setPassword("unchanged")}>
+        <Show when={password() === "changing"}>
+          <PasswordForm login={login} forced={false} onCancel={() => dialog.close()} onDone={() => setPassword("changed")} />
+        </Show>
+        <Show when={password() === "changed"}>
+          <div class="stack">
+            <p role="status">{t("password.done")}</p>
+            <button type="button" class="button block" onClick={() => dialog.close()}>
+              {t("app.close")}
+            </button>
+          </div>
+        </Show>
       </dialog>
     </div>
   );

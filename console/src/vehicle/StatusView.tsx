@@ -5,7 +5,7 @@ import { createSignal, For, Show, type JSX } from "solid-js";
 import type { Position } from "../api/types";
 import { ignition, located, placed, type VehicleState } from "../fleet/state";
 import { alarmName, number, t, time } from "../i18n";
-import { Icon } from "../ui/icons";
+import { IconButton } from "../ui/controls";
 import { Empty } from "../ui/notice";
 
 export function StatusView(props: { state: { current: VehicleState } }): JSX.Element {
@@ -73,9 +73,13 @@ function Report(props: { position: Position }): JSX.Element {
           <dt>{t("vehicle.coordinates")}</dt>
           <dd class="mono">
             {coordinates()}
-            <button type="button" class="icon-button small" title={t("vehicle.copy")} aria-label={t("vehicle.copy")} onClick={copy}>
-              <Icon name={copied() ? "check" : "copy"} size={14} />
-            </button>
+            <IconButton
+              icon={copied() ? "check" : "copy"}
+              label={copied() ? t("vehicle.copied") : t("vehicle.copy")}
+              class="icon-button small"
+              size={14}
+              onClick={copy}
+            />
           </dd>
         </Show>
         <dt>{t("vehicle.ignition")}</dt>

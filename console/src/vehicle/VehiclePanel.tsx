@@ -7,7 +7,7 @@ import { stateOf, type VehicleState } from "../fleet/state";
 import { number, t, time, type Key } from "../i18n";
 import { LiveWall } from "../live/LiveWall";
 import { TrackView } from "../track/TrackView";
-import { Icon } from "../ui/icons";
+import { IconButton } from "../ui/controls";
 import { Loading } from "../ui/notice";
 import { StatusView } from "./StatusView";
 
@@ -61,26 +61,13 @@ export function VehiclePanel(props: { id: number }): JSX.Element {
                 {t(`state.${stateOf(now().current)}`)}
               </span>
               <span class="spring" />
-              <button
-                type="button"
-                class="icon-button"
-                title={wide() ? t("vehicle.narrow") : t("vehicle.wide")}
-                aria-label={wide() ? t("vehicle.narrow") : t("vehicle.wide")}
+              <IconButton
+                icon={wide() ? "narrow" : "wide"}
+                label={wide() ? t("vehicle.narrow") : t("vehicle.wide")}
                 onClick={() => setWide(!wide())}
-                data-testid="panel-wide"
-              >
-                <Icon name={wide() ? "narrow" : "wide"} />
-              </button>
-              <button
-                type="button"
-                class="icon-button"
-                title={t("app.close")}
-                aria-label={t("app.close")}
-                onClick={() => select(null)}
-                data-testid="panel-close"
-              >
-                <Icon name="close" />
-              </button>
+                testid="panel-wide"
+              />
+              <IconButton icon="close" label={t("app.close")} onClick={() => select(null)} testid="panel-close" />
             </header>
             <div class="tabs" role="tablist" onKeyDown={onTabKey}>
               <For each={TABS}>
