@@ -60,10 +60,11 @@ export function time(text: string | number | Date | null | undefined): string {
 
 export function duration(ms: number): string {
   const minutes = Math.floor(ms / 60_000);
-  if (minutes < 1) return `${Math.max(0, Math.round(ms / 1000))} s`;
-  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 1) return t("duration.seconds", { s: Math.max(0, Math.floor(ms / 1000)) });
+  if (minutes < 60) return t("duration.minutes", { min: minutes });
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (hours < 48) return t("duration.hours", { h: hours, min: minutes % 60 });
+  return t("duration.days", { d: Math.floor(hours / 24), h: hours % 24 });
 }
 
 export function zone(): { zone: string; offset: string } {

@@ -7,8 +7,10 @@ import { Problem, isAbort } from "../api/problem";
 import type { Profile } from "../api/types";
 import { useConsole, words } from "../console";
 import { t } from "../i18n";
+import { IconButton } from "../ui/controls";
 import { Icon } from "../ui/icons";
-import { play, PlayError } from "./player";
+import { PlayError } from "./failure";
+import { play } from "./player";
 
 const BACKOFF_S = [1, 2, 4, 8, 15];
 
@@ -78,6 +80,11 @@ export function LiveTile(props: Props): JSX.Element {
           show({ name: "waiting", why, seconds });
           await pause(1_000, signal);
         }
+        // Who is not there, or not looked at, is not asked.
+        while (!signal.aborted && (!props.online || document.hidden)) {
+          show({ name: "waiting", why: props.online ? why : t("live.offline"), seconds: 0 });
+          await pause(1_000, signal);
+        }
       }
     }
   };
@@ -112,6 +119,12 @@ export function LiveTile(props: Props): JSX.Element {
     const now = stage();
     return now.name === "failed" || now.name === "waiting" ? now.why : "";
   };
+  const step = () => {
+    const now = stage();
+    if (now.name === "asking") return t("live.asking");
+    if (now.name === "opening") return t("live.opening");
+    return now.name === "waiting" && now.seconds > 0 ? t("live.retry", { seconds: now.seconds }) : "";
+  };
   const title = () => props.name || t("live.channel", { n: props.channel });
 
   return (
@@ -140,20 +153,12 @@ export function LiveTile(props: Props): JSX.Element {
         </button>
       </Show>
       <Show when={busy() || why()}>
-        <div class="tile-message" role="status" data-testid={`live-message-${props.channel}`}>
+        <div class="tile-message" data-testid={`live-message-${props.channel}`}>
           <Show when={busy()}>
             <span class="spinner" />
           </Show>
-          <p>{why()}</p>
-          <p>
-            {stage().name === "asking"
-              ? t("live.asking")
-              : stage().name === "opening"
-                ? t("live.opening")
-                : stage().name === "waiting"
-                  ? t("live.retry", { seconds: (stage() as { seconds: number }).seconds })
-                  : ""}
-          </p>
+          <p role="status">{why()}</p>
+          <p>{step()}</p>
           <Show when={stage().name === "failed"}>
             <button type="button" class="button" onClick={start}>
               {t("app.retry")}
@@ -170,45 +175,38 @@ export function LiveTile(props: Props): JSX.Element {
         </span>
         <span class="spring" />
         <Show when={stage().name !== "idle"}>
-          <button
-            type="button"
+          <IconButton
             class="tile-button"
-            title={muted() ? t("live.sound.on") : t("live.sound.off")}
-            aria-label={muted() ? t("live.sound.on") : t("live.sound.off")}
-            aria-pressed={!muted()}
+            size={16}
+            icon={muted() ? "mute" : "sound"}
+            label={muted() ? t("live.sound.on") : t("live.sound.off")}
+            pressed={!muted()}
             onClick={() => setMuted(!muted())}
-          >
-            <Icon name={muted() ? "mute" : "sound"} size={16} />
-          </button>
-          <button
-            type="button"
+          />
+          <IconButton
             class="tile-button"
-            title={props.large ? t("live.smaller") : t("live.larger")}
-            aria-label={props.large ? t("live.smaller") : t("live.larger")}
-            aria-pressed={props.large}
+            size={16}
+            icon={props.large ? "minus" : "plus"}
+            label={props.large ? t("live.smaller") : t("live.larger")}
+            pressed={props.large}
             onClick={() => props.onLarge()}
-          >
-            <Icon name={props.large ? "minus" : "plus"} size={16} />
-          </button>
-          <button
-            type="button"
+          />
+          <IconButton
             class="tile-button"
-            title={t("live.fullscreen")}
-            aria-label={t("live.fullscreen")}
+            size={16}
+            icon="fullscreen"
+            label={t("live.fullscreen")}
             onClick={() => void tile.requestFullscreen?.()}
-          >
-            <Icon name="fullscreen" size={16} />
-          </button>
-          <button
-            type="button"
+          />
+          <IconButton
             class="tile-button"
-            title={t("live.stop")}
-            aria-label={`${t("live.stop")}: ${title()}`}
+            size={16}
+            icon="stop"
+            label={t("live.stop")}
+            about={title()}
             onClick={stop}
-            data-testid={`live-stop-${props.channel}`}
-          >
-            <Icon name="stop" size={16} />
-          </button>
+            testid={`live-stop-${props.channel}`}
+          />
         </Show>
       </div>
     </div>

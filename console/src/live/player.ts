@@ -2,36 +2,25 @@
 // FLV over WebSocket goes first: browsers allow six HTTP/1.1 connections to a host, and a wall has more tiles.
 
 import type { LiveUrls } from "../api/types";
+import { flvFailure, hlsFailure, PlayError, TOLD } from "./failure";
 
 /** A terminal takes seconds to dial in and to send its first key frame. */
 const FIRST_PICTURE_MS = 20_000;
 const STALL_MS = 12_000;
 const WATCH_EVERY_MS = 1_000;
+/** A stream costs the vehicle's mobile data: behind other windows it ends after this long. */
+const HIDDEN_MAX_MS = 5 * 60_000;
 /** Further behind than this (a hidden tab, a slow moment), playback jumps to the newest picture. */
 const BEHIND_MAX_S = 6;
 
-export type Failure = "unsupported" | "noPicture" | "stalled" | "lost" | "ended";
-
-export class PlayError extends Error {
-  /** Pictures had been seen before it failed. */
-  played = false;
-
-  constructor(
-    readonly failure: Failure,
-    readonly detail = "",
-  ) {
-    super(detail || failure);
-    this.name = "PlayError";
-  }
-}
-
-interface Source {
+export interface Source {
   /** Rejects when the source fails; never resolves. */
   failed: Promise<never>;
   close: () => void;
 }
 
-type Open = (video: HTMLVideoElement, urls: LiveUrls) => Promise<Source>;
+/** Rejects, and has opened nothing, where `signal` has come meanwhile. */
+export type Open = (video: HTMLVideoElement, urls: LiveUrls, signal: AbortSignal) => Promise<Source>;
 
 /** Plays until `signal` (then resolves) or until every way has failed (then rejects with the last PlayError). */
 export async function play(
@@ -39,9 +28,10 @@ export async function play(
   urls: LiveUrls,
   onPicture: () => void,
   signal: AbortSignal,
+  ways: readonly Open[] = WAYS,
 ): Promise<void> {
   let last = new PlayError("unsupported");
-  for (const open of WAYS) {
+  for (const open of ways) {
     if (signal.aborted) return;
     try {
       await attempt(open, video, urls, onPicture, signal);
@@ -49,8 +39,8 @@ export async function play(
     } catch (error) {
       last = error instanceof PlayError ? error : new PlayError("lost", String(error));
       // What has played once is a stream that works: its loss is a matter for a new ticket, not another way.
-      // Nor does another way bring pictures that the terminal does not send.
-      if (last.played || last.failure === "noPicture") throw last;
+      // Nor does another way bring what the media server has just refused, or the terminal does not send.
+      if (last.played || TOLD.has(last.failure)) throw last;
     }
   }
   throw last;
@@ -63,7 +53,7 @@ async function attempt(
   onPicture: () => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const source = await open(video, urls);
+  const source = await open(video, urls, signal);
   let pictures = false;
   let timer: ReturnType<typeof setInterval> | undefined;
   let onAbort = () => {};
@@ -77,13 +67,17 @@ async function attempt(
       const opened = performance.now();
       let moved = opened;
       let time = video.currentTime;
+      let hidden: number | null = null;
       timer = setInterval(() => {
         const now = performance.now();
-        // A hidden tab is throttled and may be paused by the browser: it is caught up with, not given up.
+        // A hidden tab is throttled and may be paused by the browser: it is caught up with, for a while.
         if (document.hidden) {
           moved = now;
+          hidden ??= now;
+          if (now - hidden > HIDDEN_MAX_MS) reject(new PlayError("hidden"));
           return;
         }
+        hidden = null;
         catchUp(video);
         if (video.currentTime !== time && video.videoWidth > 0) {
           time = video.currentTime;
@@ -99,8 +93,7 @@ async function attempt(
     });
     await Promise.race([aborted, watched, source.failed]);
   } catch (error) {
-    if (error instanceof PlayError) error.played = pictures;
-    throw error;
+    throw error instanceof PlayError && pictures ? error.afterPictures() : error;
   } finally {
     clearInterval(timer);
     signal.removeEventListener("abort", onAbort);
@@ -121,8 +114,9 @@ function catchUp(video: HTMLVideoElement): void {
 }
 
 function flv(pick: (urls: LiveUrls) => string): Open {
-  return async (video, urls) => {
+  return async (video, urls, signal) => {
     const { default: mpegts } = await import("mpegts.js");
+    signal.throwIfAborted();
     if (!mpegts.isSupported()) throw new PlayError("unsupported");
     mpegts.LoggingControl.enableAll = false;
     const player = mpegts.createPlayer(
@@ -138,10 +132,9 @@ function flv(pick: (urls: LiveUrls) => string): Open {
       },
     );
     const failed = new Promise<never>((_, reject) => {
-      player.on(mpegts.Events.ERROR, (kind: string, detail: string, info?: { msg?: string }) => {
-        const codec = kind === mpegts.ErrorTypes.MEDIA_ERROR;
-        reject(new PlayError(codec ? "unsupported" : "lost", info?.msg ?? detail));
-      });
+      player.on(mpegts.Events.ERROR, (kind: string, detail: string, info?: { code?: number; msg?: string }) =>
+        reject(new PlayError(flvFailure(kind, info?.code), info?.msg ?? detail)),
+      );
       player.on(mpegts.Events.LOADING_COMPLETE, () => reject(new PlayError(video.videoWidth ? "ended" : "lost")));
     });
     failed.catch(() => undefined);
@@ -161,23 +154,24 @@ function flv(pick: (urls: LiveUrls) => string): Open {
   };
 }
 
-const hls: Open = async (video, urls) => {
+const hls: Open = async (video, urls, signal) => {
   const { default: Hls } = await import("hls.js/light");
+  signal.throwIfAborted();
   if (!Hls.isSupported()) {
     if (!video.canPlayType("application/vnd.apple.mpegurl")) throw new PlayError("unsupported");
     video.src = urls.hls;
     void video.play().catch(() => undefined);
+    const closed = new AbortController();
     const failed = new Promise<never>((_, reject) => {
-      video.addEventListener("error", () => reject(new PlayError("lost", video.error?.message)), { once: true });
+      const fail = () => reject(new PlayError("lost", video.error?.message));
+      video.addEventListener("error", fail, { signal: closed.signal });
     });
-    return { failed, close: () => undefined };
+    return { failed, close: () => closed.abort() };
   }
   const player = new Hls({ liveSyncDurationCount: 2, liveMaxLatencyDurationCount: 6, backBufferLength: 15 });
   const failed = new Promise<never>((_, reject) => {
     player.on(Hls.Events.ERROR, (_event, data) => {
-      if (!data.fatal) return;
-      const codec = /codec/i.test(data.details);
-      reject(new PlayError(codec ? "unsupported" : "lost", data.details));
+      if (data.fatal) reject(new PlayError(hlsFailure(data.details, data.response?.code), data.details));
     });
   });
   failed.catch(() => undefined);
