@@ -26,7 +26,7 @@ export function MapView(): JSX.Element {
       return;
     }
     setMap(made);
-    made.setTrails(() => fleet.states());
+    made.setStates(() => fleet.states());
     const leave = fleet.onChange((changed) => made.update(changed, (id) => fleet.find(id)));
     onCleanup(() => {
       leave();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { grid } from "./basemap";
+import { grid, namesOf } from "./basemap";
 
 function texts(...view: [number, number, number, number]): string[] {
   return grid(...view).features.map(({ properties }) => String(properties?.["text"]));
@@ -18,5 +18,17 @@ describe("the grid of degrees", () => {
 
   it("wraps around the date line", () => {
     expect(texts(175, -5, 185, 5)).toContain("178° W");
+  });
+});
+
+describe("a country's name", () => {
+  it("stands in the middle of its largest part", () => {
+    const square = (west: number, side: number) => [[[west, 0], [west + side, 0], [west + side, side], [west, side], [west, 0]]];
+    const coordinates = [square(0, 1), square(50, 10), square(-170, 200)];
+    const { features } = namesOf({
+      type: "FeatureCollection",
+      features: [{ type: "Feature", properties: { name: "Isles" }, geometry: { type: "MultiPolygon", coordinates } }],
+    });
+    expect(features).toMatchObject([{ properties: { name: "Isles" }, geometry: { coordinates: [55, 5] } }]);
   });
 });

@@ -1,7 +1,7 @@
 // The offline base map: Natural Earth's countries (1:50 million) that ship with the console, and a grid of
 // degrees that gets finer with the zoom, so that an empty city still shows scale and place.
 
-import type { Feature, FeatureCollection, MultiLineString } from "geojson";
+import type { Feature, FeatureCollection, MultiLineString, Point } from "geojson";
 import { feature, mesh } from "topojson-client";
 import type { GeometryCollection, Topology } from "topojson-specification";
 import countriesUrl from "world-atlas/countries-50m.json?url";
@@ -49,4 +49,29 @@ export function grid(west: number, south: number, east: number, north: number): 
 
 function wrap(longitude: number): number {
   return ((((longitude + 180) % 360) + 360) % 360) - 180;
+}
+
+export function point(lng: number, lat: number, properties: Record<string, string | number>): Feature<Point> {
+  return { type: "Feature", properties, geometry: { type: "Point", coordinates: [lng, lat] } };
+}
+
+/** A place for each country's name: the middle of its largest ring's bounding box. */
+export function namesOf(land: FeatureCollection): FeatureCollection {
+  const features: Feature[] = [];
+  for (const { geometry, properties } of land.features) {
+    if (geometry.type !== "Polygon" && geometry.type !== "MultiPolygon") continue;
+    const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
+    let best: { area: number; lng: number; lat: number } | null = null;
+    for (const [ring] of polygons) {
+      const lngs = (ring ?? []).map(([lng]) => lng as number);
+      const lats = (ring ?? []).map(([, lat]) => lat as number);
+      const [west, east, south, north] = [Math.min(...lngs), Math.max(...lngs), Math.min(...lats), Math.max(...lats)];
+      const area = (east - west) * (north - south);
+      if (east - west < 180 && area > (best?.area ?? 0)) best = { area, lng: (west + east) / 2, lat: (south + north) / 2 };
+    }
+    if (best) {
+      features.push(point(best.lng, best.lat, { name: String(properties?.["name"] ?? ""), rank: -best.area }));
+    }
+  }
+  return { type: "FeatureCollection", features };
 }

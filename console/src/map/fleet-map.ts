@@ -1,7 +1,7 @@
 // The map itself, free of the user interface: one source for all vehicles, changed by differences; trails,
 // a track with its cursor, the selection. No DOM element per vehicle.
 
-import type { Feature, FeatureCollection, Point } from "geojson";
+import type { Feature } from "geojson";
 import {
   Map as MapLibre,
   LngLatBounds,
@@ -9,8 +9,6 @@ import {
   setWorkerUrl,
   type GeoJSONSource,
   type GeoJSONSourceDiff,
-  type StyleSpecification,
-  type SymbolLayerSpecification,
 } from "maplibre-gl";
 import "maplibre-gl/dist/maplibre-gl.css";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
@@ -18,20 +16,19 @@ import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import type { ConsoleSettings } from "../api/types";
 import { placed, stateOf, type State, type VehicleState } from "../fleet/state";
 import type { Moment, Track } from "../track/replay";
-import { grid, loadWorld } from "./basemap";
+import { grid, loadWorld, namesOf, point, type World } from "./basemap";
 import { ICON_RATIO, vehicleIcon } from "./icons";
-import { PALETTES, type Theme } from "./palette";
+import type { Theme } from "./palette";
+import { LABELS, layers, NOTHING, style } from "./style";
 
 setWorkerUrl(workerUrl);
 
 /** Trails of a larger fleet would be a carpet. */
 const TRAILS_MAX_VEHICLES = 600;
-/** Thousands of plates in one view are unreadable, and placing them takes seconds. */
-const LABELS = { vehicles: 1_000, small: 9, large: 14 };
 const TRAILS_EVERY_MS = 1_000;
 const STATES: State[] = ["alarm", "moving", "stopped", "offline"];
-const FONT = ["sans-serif"];
-const NOTHING: FeatureCollection = { type: "FeatureCollection", features: [] };
+
+type PaintName = Parameters<MapLibre["setPaintProperty"]>[1];
 
 export interface Drawn {
   id: number;
@@ -51,8 +48,9 @@ export class FleetMap {
   /** Until a person moves the map or picks a vehicle, it shows whatever vehicles there are. */
   private untouched = true;
   private trailsAt = 0;
-  private trails: () => Iterable<VehicleState> = () => [];
+  private states: () => Iterable<VehicleState> = () => [];
   private track: Track | null = null;
+  private world: World | null = null;
 
   constructor(
     container: HTMLElement,
@@ -77,18 +75,9 @@ export class FleetMap {
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
     this.map.addControl(new ScaleControl({ maxWidth: 110 }), "bottom-left");
-    for (const state of STATES) {
-      this.map.once("styledata", () => {
-        if (!this.map.hasImage(state)) this.map.addImage(state, vehicleIcon(state), { pixelRatio: ICON_RATIO });
-      });
-    }
-    this.map.on("load", () => {
-      this.loaded = true;
-      this.drawGrid();
-      this.drawSelection();
-      this.drawTrack();
-      this.write();
-    });
+    // Not "load", which waits for the first tiles: a tile server that hangs must not hide the fleet.
+    this.map.on("style.load", () => this.begin());
+    this.map.on("webglcontextlost", () => (this.loaded = false));
     this.map.on("moveend", () => this.drawGrid());
     this.map.on("dragstart", () => this.hooks.onUnfollow());
     this.map.on("movestart", ({ originalEvent }) => {
@@ -101,14 +90,9 @@ export class FleetMap {
     this.map.on("mouseenter", "vehicles", () => (this.map.getCanvas().style.cursor = "pointer"));
     this.map.on("mouseleave", "vehicles", () => (this.map.getCanvas().style.cursor = ""));
     void loadWorld().then(
-      ({ land, borders }) => {
-        const set = () => {
-          this.source("land")?.setData(land);
-          this.source("borders")?.setData(borders);
-          this.source("countries")?.setData(namesOf(land));
-        };
-        if (this.loaded) set();
-        else this.map.once("load", set);
+      (world) => {
+        this.world = world;
+        this.drawWorld();
       },
       // Without it the map still shows grid and vehicles.
       (error: unknown) => console.warn("base map", error),
@@ -130,9 +114,9 @@ export class FleetMap {
     this.write();
   }
 
-  /** Where the trails come from; drawn once a second. */
-  setTrails(states: () => Iterable<VehicleState>): void {
-    this.trails = states;
+  /** Where the trails come from, drawn once a second, and all vehicles where the map has to begin anew. */
+  setStates(states: () => Iterable<VehicleState>): void {
+    this.states = states;
   }
 
   select(id: number | null, follow: boolean): void {
@@ -161,15 +145,7 @@ export class FleetMap {
   setTheme(theme: Theme): void {
     if (theme === this.theme) return;
     this.theme = theme;
-    const apply = () => {
-      for (const layer of layers(theme)) {
-        for (const [name, value] of Object.entries(layer.paint ?? {})) {
-          this.map.setPaintProperty(layer.id, name as PaintName, value);
-        }
-      }
-    };
-    if (this.loaded) apply();
-    else this.map.once("load", apply);
+    this.paint();
   }
 
   showTrack(track: Track | null): void {
@@ -187,13 +163,49 @@ export class FleetMap {
     this.source("cursor")?.setData(
       moment ? point(moment.longitude, moment.latitude, { heading: moment.direction }) : NOTHING,
     );
-    if (moment && !this.map.getBounds().contains([moment.longitude, moment.latitude])) {
+    // A movement that runs is let finish: begun anew with every picture it would never arrive.
+    if (moment && !this.map.isMoving() && !this.map.getBounds().contains([moment.longitude, moment.latitude])) {
       this.map.easeTo({ center: [moment.longitude, moment.latitude], duration: 300 });
     }
   }
 
   private source(name: string): GeoJSONSource | undefined {
     return this.map.getSource<GeoJSONSource>(name);
+  }
+
+  /** Draws everything: at the start, and after the browser took the drawing context away and gave a new one. */
+  private begin(): void {
+    this.loaded = true;
+    for (const state of STATES) {
+      if (!this.map.hasImage(state)) this.map.addImage(state, vehicleIcon(state), { pixelRatio: ICON_RATIO });
+    }
+    this.paint();
+    this.drawWorld();
+    this.drawGrid();
+    this.drawSelection();
+    this.drawTrack();
+    if (this.drawn.size) this.source("vehicles")?.setData(NOTHING);
+    this.drawn.clear();
+    for (const state of this.states()) this.waiting.set(state.vehicle.id, state);
+    this.writing = false;
+    this.write();
+  }
+
+  private paint(): void {
+    if (!this.loaded) return;
+    for (const layer of layers(this.theme)) {
+      for (const [name, value] of Object.entries(layer.paint ?? {})) {
+        this.map.setPaintProperty(layer.id, name as PaintName, value);
+      }
+    }
+  }
+
+  private drawWorld(): void {
+    if (!this.loaded || !this.world) return;
+    const { land, borders } = this.world;
+    this.source("land")?.setData(land);
+    this.source("borders")?.setData(borders);
+    this.source("countries")?.setData(namesOf(land));
   }
 
   private drawSelection(): void {
@@ -230,7 +242,7 @@ export class FleetMap {
     this.trailsAt = now;
     const features: Feature[] = [];
     if (this.drawn.size <= TRAILS_MAX_VEHICLES) {
-      for (const { trail } of this.trails()) {
+      for (const { trail } of this.states()) {
         if (trail.length < 2) continue;
         features.push({ type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: [...trail] } });
       }
@@ -285,200 +297,4 @@ export class FleetMap {
     if (approach) this.map.flyTo({ center, zoom: Math.max(this.map.getZoom(), 13), duration: 800 });
     else if (!this.map.isMoving()) this.map.easeTo({ center, duration: 500 });
   }
-}
-
-function point(lng: number, lat: number, properties: Record<string, string | number>): Feature<Point> {
-  return { type: "Feature", properties, geometry: { type: "Point", coordinates: [lng, lat] } };
-}
-
-/** A place for each country's name: the middle of its largest ring's bounding box. */
-function namesOf(land: FeatureCollection): FeatureCollection {
-  const features: Feature[] = [];
-  for (const { geometry, properties } of land.features) {
-    if (geometry.type !== "Polygon" && geometry.type !== "MultiPolygon") continue;
-    const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
-    let best: { area: number; lng: number; lat: number } | null = null;
-    for (const [ring] of polygons) {
-      const lngs = (ring ?? []).map(([lng]) => lng as number);
-      const lats = (ring ?? []).map(([, lat]) => lat as number);
-      const [west, east, south, north] = [Math.min(...lngs), Math.max(...lngs), Math.min(...lats), Math.max(...lats)];
-      const area = (east - west) * (north - south);
-      if (east - west < 180 && area > (best?.area ?? 0)) best = { area, lng: (west + east) / 2, lat: (south + north) / 2 };
-    }
-    if (best) {
-      features.push(point(best.lng, best.lat, { name: String(properties?.["name"] ?? ""), rank: -best.area }));
-    }
-  }
-  return { type: "FeatureCollection", features };
-}
-
-function style(theme: Theme, tiles: ConsoleSettings["tiles"]): StyleSpecification {
-  const geojson = (data: FeatureCollection = NOTHING, more: object = {}) => ({ type: "geojson" as const, data, ...more });
-  return {
-    version: 8,
-    sources: {
-      land: geojson(NOTHING, { tolerance: 0.2 }),
-      borders: geojson(NOTHING, { tolerance: 0.2 }),
-      countries: geojson(),
-      grid: geojson(NOTHING, { tolerance: 0 }),
-      trails: geojson(),
-      track: geojson(),
-      cursor: geojson(),
-      vehicles: geojson(NOTHING, { maxzoom: 14, buffer: 64 }),
-      ...(tiles
-        ? {
-            tiles: {
-              type: "raster" as const,
-              tiles: [tiles.url],
-              tileSize: 256,
-              maxzoom: tiles.max_zoom ?? 19,
-              attribution: escapeHtml(tiles.attribution ?? ""),
-            },
-          }
-        : {}),
-    },
-    layers: layers(theme).flatMap((layer) =>
-      layer.id === "trails" && tiles ? [{ id: "tiles", type: "raster" as const, source: "tiles" }, layer] : [layer],
-    ),
-  };
-}
-
-type Layer = StyleSpecification["layers"][number];
-type PaintName = Parameters<MapLibre["setPaintProperty"]>[1];
-
-function layers(theme: Theme): Layer[] {
-  const c = PALETTES[theme];
-  const plate: SymbolLayerSpecification["layout"] = {
-    "text-field": ["get", "plate"],
-    "text-font": FONT,
-    "text-size": 12,
-    "text-offset": [0, 1.5],
-    "text-anchor": "top",
-    "text-padding": 1,
-  };
-  return [
-    { id: "water", type: "background", paint: { "background-color": c.water } },
-    { id: "land", type: "fill", source: "land", paint: { "fill-color": c.land, "fill-outline-color": c.coast } },
-    { id: "borders", type: "line", source: "borders", paint: { "line-color": c.border, "line-width": 0.8 } },
-    { id: "grid", type: "line", source: "grid", paint: { "line-color": c.grid, "line-width": 1 } },
-    {
-      id: "grid-text",
-      type: "symbol",
-      source: "grid",
-      minzoom: 5,
-      layout: {
-        "symbol-placement": "line",
-        "symbol-spacing": 420,
-        "text-field": ["get", "text"],
-        "text-font": FONT,
-        "text-size": 10,
-        "text-offset": [0, -0.7],
-        "text-max-angle": 5,
-      },
-      paint: { "text-color": c.gridText },
-    },
-    {
-      id: "countries",
-      type: "symbol",
-      source: "countries",
-      maxzoom: 7,
-      layout: {
-        "text-field": ["get", "name"],
-        "text-font": FONT,
-        "text-size": ["interpolate", ["linear"], ["zoom"], 2, 10, 6, 14],
-        "text-max-width": 7,
-        "symbol-sort-key": ["get", "rank"],
-      },
-      paint: { "text-color": c.gridText, "text-halo-color": c.land, "text-halo-width": 1.2 },
-    },
-    {
-      id: "trails",
-      type: "line",
-      source: "trails",
-      minzoom: 8,
-      layout: { "line-cap": "round", "line-join": "round" },
-      paint: { "line-color": c.trail, "line-width": ["interpolate", ["linear"], ["zoom"], 8, 1, 13, 3, 16, 7] },
-    },
-    {
-      id: "track-casing",
-      type: "line",
-      source: "track",
-      layout: { "line-cap": "round", "line-join": "round" },
-      paint: { "line-color": c.trackCasing, "line-width": 7 },
-    },
-    {
-      id: "track",
-      type: "line",
-      source: "track",
-      layout: { "line-cap": "round", "line-join": "round" },
-      paint: { "line-color": c.track, "line-width": 4 },
-    },
-    {
-      id: "selected",
-      type: "circle",
-      source: "vehicles",
-      filter: ["==", ["id"], -1],
-      paint: {
-        "circle-radius": 20,
-        "circle-color": c.selected,
-        "circle-opacity": 0.2,
-        "circle-stroke-color": c.selected,
-        "circle-stroke-width": 2,
-      },
-    },
-    {
-      id: "vehicles",
-      type: "symbol",
-      source: "vehicles",
-      layout: {
-        "icon-image": ["get", "state"],
-        "icon-rotate": ["case", ["in", ["get", "state"], ["literal", ["moving", "alarm"]]], ["get", "heading"], 0],
-        "icon-rotation-alignment": "map",
-        "icon-allow-overlap": true,
-        "icon-ignore-placement": true,
-        "icon-size": ["interpolate", ["linear"], ["zoom"], 3, 0.5, 9, 0.8, 13, 1],
-        "symbol-sort-key": ["match", ["get", "state"], "alarm", 3, "moving", 2, "stopped", 1, 0],
-      },
-      paint: {},
-    },
-    {
-      id: "labels",
-      type: "symbol",
-      source: "vehicles",
-      minzoom: LABELS.small,
-      layout: { ...plate },
-      paint: { "text-color": c.label, "text-halo-color": c.halo, "text-halo-width": 1.6 },
-    },
-    {
-      id: "selected-label",
-      type: "symbol",
-      source: "vehicles",
-      filter: ["==", ["id"], -1],
-      layout: { ...plate, "text-size": 13, "text-offset": [0, 1.9], "text-allow-overlap": true },
-      paint: { "text-color": c.label, "text-halo-color": c.halo, "text-halo-width": 2 },
-    },
-    {
-      id: "cursor-ring",
-      type: "circle",
-      source: "cursor",
-      paint: { "circle-radius": 17, "circle-color": c.track, "circle-opacity": 0.25 },
-    },
-    {
-      id: "cursor",
-      type: "symbol",
-      source: "cursor",
-      layout: {
-        "icon-image": "moving",
-        "icon-rotate": ["get", "heading"],
-        "icon-rotation-alignment": "map",
-        "icon-allow-overlap": true,
-        "icon-ignore-placement": true,
-      },
-      paint: {},
-    },
-  ];
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
