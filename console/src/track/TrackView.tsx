@@ -7,18 +7,17 @@ import { useConsole } from "../console";
 import { duration, number, t, time } from "../i18n";
 import { Icon } from "../ui/icons";
 import { Empty, Failed, Loading } from "../ui/notice";
+import { askable, local, PRESETS, type Range } from "./range";
 import { advance, Track } from "./replay";
 
 /** A day at one report a second; more is cut and said. */
 const POINTS_MAX = 86_400;
-const RANGE_MAX_MS = 31 * 86_400_000;
 const SPEEDS = [1, 10, 30, 60, 300];
 const BUCKETS = 160;
 
 export function TrackView(props: { vehicle: number }): JSX.Element {
   const { client, map, selected, setFollowing } = useConsole();
-  const [from, setFrom] = createSignal(startOfDay(0));
-  const [to, setTo] = createSignal(new Date());
+  const [range, setRange] = createSignal<Range>(PRESETS["track.today"](new Date()));
   const [track, setTrack] = createSignal<Track | null>(null);
   const [complete, setComplete] = createSignal(true);
   const [loading, setLoading] = createSignal<number | null>(null);
@@ -29,24 +28,21 @@ export function TrackView(props: { vehicle: number }): JSX.Element {
   let asked: AbortController | null = null;
   let frame = 0;
 
-  const load = async (start: Date, end: Date) => {
+  const load = async (wanted: Range) => {
     asked?.abort();
     pause();
-    setFrom(start);
-    setTo(end);
+    setRange(wanted);
     setTrack(null);
     map()?.showTrack(null);
     setError(null);
-    const span = end.getTime() - start.getTime();
-    if (!(span > 0 && span <= RANGE_MAX_MS)) {
-      setError(null);
+    if (!askable(wanted)) {
       setLoading(null);
       return;
     }
     const mine = (asked = new AbortController());
     setLoading(0);
     try {
-      const { points, complete } = await client.track(props.vehicle, start, end, POINTS_MAX, mine.signal, setLoading);
+      const { points, complete } = await client.track(props.vehicle, wanted.from, wanted.to, POINTS_MAX, mine.signal, setLoading);
       const made = new Track(points);
       setComplete(complete);
       setTrack(made);
@@ -57,10 +53,6 @@ export function TrackView(props: { vehicle: number }): JSX.Element {
     } finally {
       if (asked === mine) setLoading(null);
     }
-  };
-  const badRange = () => {
-    const span = to().getTime() - from().getTime();
-    return !(span > 0 && span <= RANGE_MAX_MS);
   };
   const seek = (ms: number) => {
     setMoment(ms);
@@ -95,29 +87,17 @@ export function TrackView(props: { vehicle: number }): JSX.Element {
     // Back from the past, to where the vehicle is now.
     if (selected() === props.vehicle) setFollowing(true);
   });
-  void load(from(), to());
+  void load(range());
 
-  const presets = [
-    { key: "track.today", range: () => [startOfDay(0), new Date()] },
-    { key: "track.yesterday", range: () => [startOfDay(-1), startOfDay(0)] },
-    { key: "track.lastHour", range: () => [new Date(Date.now() - 3_600_000), new Date()] },
-  ] as const;
   const here = createMemo(() => track()?.moment(moment()) ?? null);
 
   return (
     <div class="stack">
       <div class="presets">
-        <For each={presets}>
-          {({ key, range }) => (
-            <button
-              type="button"
-              class="button small"
-              onClick={() => {
-                const [start, end] = range();
-                void load(start as Date, end as Date);
-              }}
-            >
-              {t(key)}
+        <For each={Object.entries(PRESETS)}>
+          {([key, preset]) => (
+            <button type="button" class="button small" onClick={() => void load(preset(new Date()))}>
+              {t(key as keyof typeof PRESETS)}
             </button>
           )}
         </For>
@@ -126,27 +106,39 @@ export function TrackView(props: { vehicle: number }): JSX.Element {
         class="range"
         onSubmit={(event) => {
           event.preventDefault();
-          void load(from(), to());
+          void load(range());
         }}
       >
         <label>
           {t("track.from")}
-          <input type="datetime-local" step="1" value={local(from())} onChange={(event) => setFrom(new Date(event.currentTarget.value))} data-testid="track-from" />
+          <input
+            type="datetime-local"
+            step="1"
+            value={local(range().from)}
+            onChange={(event) => setRange({ ...range(), from: new Date(event.currentTarget.value) })}
+            data-testid="track-from"
+          />
         </label>
         <label>
           {t("track.to")}
-          <input type="datetime-local" step="1" value={local(to())} onChange={(event) => setTo(new Date(event.currentTarget.value))} data-testid="track-to" />
+          <input
+            type="datetime-local"
+            step="1"
+            value={local(range().to)}
+            onChange={(event) => setRange({ ...range(), to: new Date(event.currentTarget.value) })}
+            data-testid="track-to"
+          />
         </label>
-        <button class="button primary" data-testid="track-load" disabled={badRange()}>
+        <button class="button primary" data-testid="track-load" disabled={!askable(range())}>
           {t("track.load")}
         </button>
       </form>
-      <Show when={badRange()}>
+      <Show when={!askable(range())}>
         <p class="warn" role="alert">
           {t("track.badRange")}
         </p>
       </Show>
-      <Show when={error()}>{(problem) => <Failed error={problem()} retry={() => void load(from(), to())} />}</Show>
+      <Show when={error()}>{(problem) => <Failed error={problem()} retry={() => void load(range())} />}</Show>
       <Show when={loading() !== null}>
         <Loading />
         <p class="quiet center">{t("track.loading", { points: number(loading() ?? 0) })}</p>
@@ -213,7 +205,9 @@ export function TrackView(props: { vehicle: number }): JSX.Element {
             <dl class="sums">
               <div>
                 <dt>{t("track.distance")}</dt>
-                <dd>{number(current().distance_km, 1)} km</dd>
+                <dd>
+                  {number(current().distance_km, 1)} {t("unit.km")}
+                </dd>
               </div>
               <div>
                 <dt>{t("track.duration")}</dt>
@@ -252,17 +246,4 @@ function Profile(props: { track: Track; moment: number }): JSX.Element {
       <path d={`M${share() * BUCKETS} 0v48`} class="profile-now" />
     </svg>
   );
-}
-
-function startOfDay(days: number): Date {
-  const date = new Date();
-  date.setHours(0, 0, 0, 0);
-  date.setDate(date.getDate() + days);
-  return date;
-}
-
-/** The form that datetime-local speaks, in the browser's zone. */
-function local(date: Date): string {
-  if (Number.isNaN(date.getTime())) return "";
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }

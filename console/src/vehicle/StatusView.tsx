@@ -85,9 +85,11 @@ function Report(props: { position: Position }): JSX.Element {
         <dt>{t("vehicle.ignition")}</dt>
         <dd>{t(ignition(props.position) ? "vehicle.ignition.on" : "vehicle.ignition.off")}</dd>
         <dt>{t("vehicle.altitude")}</dt>
-        <dd>{number(props.position.altitude_m)} m</dd>
-        <Fact name={t("vehicle.mileage")} value={props.position.mileage_km} digits={1} unit="km" />
-        <Fact name={t("vehicle.fuel")} value={props.position.fuel_l} digits={1} unit="L" />
+        <dd>
+          {number(props.position.altitude_m)} {t("unit.metre")}
+        </dd>
+        <Fact name={t("vehicle.mileage")} value={props.position.mileage_km} digits={1} unit={t("unit.km")} />
+        <Fact name={t("vehicle.fuel")} value={props.position.fuel_l} digits={1} unit={t("unit.litre")} />
         <Fact name={t("vehicle.satellites")} value={props.position.satellites} />
         <Fact name={t("vehicle.signal")} value={props.position.signal} />
       </dl>
