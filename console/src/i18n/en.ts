@@ -187,6 +187,9 @@ export const en = {
   "pending.existing": "Vehicle",
   "pending.newVehicle": "New vehicle",
   "pending.manufacturer": "Maker",
+  "pending.terminalNo": "Terminal id",
+  "pending.peer": "From address",
+  "pending.attempts": "Attempts",
   "pending.model": "Model",
 
   "unit.kmh": "km/h",

@@ -189,6 +189,9 @@ export const zh: Strings = {
   "pending.existing": "车辆",
   "pending.newVehicle": "新车辆",
   "pending.manufacturer": "厂商",
+  "pending.terminalNo": "终端 ID",
+  "pending.peer": "来源地址",
+  "pending.attempts": "请求次数",
   "pending.model": "型号",
 
   "unit.kmh": "km/h",

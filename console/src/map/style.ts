@@ -9,6 +9,8 @@ import { PALETTES, type Theme } from "./palette";
 /** Thousands of plates in one view are unreadable, and placing them takes seconds. */
 export const LABELS = { vehicles: 1_000, small: 9, large: 14 };
 export const NOTHING: FeatureCollection = { type: "FeatureCollection", features: [] };
+/** Raster tile servers end here or later; closer, these are enlarged. */
+const TILES_ZOOM_MAX = 19;
 const FONT = ["sans-serif"];
 
 export type Layer = StyleSpecification["layers"][number];
@@ -32,7 +34,7 @@ export function style(theme: Theme, tiles: ConsoleSettings["tiles"]): StyleSpeci
               type: "raster" as const,
               tiles: [tiles.url],
               tileSize: 256,
-              maxzoom: tiles.max_zoom ?? 19,
+              maxzoom: TILES_ZOOM_MAX,
               attribution: escapeHtml(tiles.attribution ?? ""),
             },
           }

@@ -6,7 +6,7 @@ import { createStore, reconcile } from "solid-js/store";
 import { isAbort } from "../api/problem";
 import type { Approval, PendingTerminal } from "../api/types";
 import { useConsole } from "../console";
-import { t, time } from "../i18n";
+import { number, t, time } from "../i18n";
 import { createAction, FormError, SureButton } from "../ui/controls";
 import { Empty, Failed, Loading } from "../ui/notice";
 
@@ -107,6 +107,14 @@ function PendingCard(props: { terminal: PendingTerminal; onDone: () => void }): 
           <dt>{t("pending.model")}</dt>
           <dd>{props.terminal.model}</dd>
         </Show>
+        <Show when={props.terminal.terminal_no}>
+          <dt>{t("pending.terminalNo")}</dt>
+          <dd class="mono">{props.terminal.terminal_no}</dd>
+        </Show>
+        <dt>{t("pending.peer")}</dt>
+        <dd class="mono">{props.terminal.peer}</dd>
+        <dt>{t("pending.attempts")}</dt>
+        <dd>{number(props.terminal.attempts)}</dd>
         <dt>{t("pending.firstSeen")}</dt>
         <dd>{time(props.terminal.first_seen_at)}</dd>
         <dt>{t("pending.lastSeen")}</dt>

@@ -16,6 +16,7 @@ export function AccountMenu(props: { signOut: () => void }): JSX.Element {
   const [open, setOpen] = createSignal(false);
   const [password, setPassword] = createSignal<"unchanged" | "changing" | "changed">("unchanged");
   let root!: HTMLDivElement;
+  let opener!: HTMLButtonElement;
   let dialog!: HTMLDialogElement;
 
   const onPointer = (event: Event) => {
@@ -32,12 +33,14 @@ export function AccountMenu(props: { signOut: () => void }): JSX.Element {
         if (event.key === "Escape" && open()) {
           event.stopPropagation();
           setOpen(false);
+          opener.focus();
         }
       }}
     >
       <button
         type="button"
         class="button ghost"
+        ref={opener}
         aria-expanded={open()}
         onClick={() => setOpen((now) => !now)}
         data-testid="account-menu"
