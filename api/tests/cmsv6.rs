@@ -1,28 +1,14 @@
-//! The CMSV6 face: its actions with their keys and types, its sessions, its JSONP.
+//! The CMSV6 face: log-ins, sessions, JSONP. What its actions say of a fleet: `cmsv6_fleet.rs`.
 
 mod support;
 
+use chrono::{TimeDelta, Utc};
+use db::AccountChange;
+use model::Scope;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
+use support::cmsv6::{assert_shape, call, password, session};
 use support::{PASSWORD, Server};
-
-async fn get(server: &Server, action: &str, query: &str) -> Value {
-    let path = format!("/StandardApiAction_{action}.action?{query}");
-    let reply = server.request(Method::GET, &path).send().await.expect("a reply");
-    assert_eq!(reply.status(), 200);
-    assert_eq!(reply.headers()["content-type"], "application/json;charset=utf-8");
-    reply.json().await.expect("JSON")
-}
-
-async fn session(server: &Server, account: &str) -> String {
-    let password = form_urlencoded::byte_serialize(PASSWORD.as_bytes()).collect::<String>();
-    let login = get(server, "login", &format!("account={account}&password={password}")).await;
-    assert_eq!(login["result"], 0);
-    assert_eq!(login["jsession"], login["JSESSIONID"]);
-    assert_eq!(login["account_name"], account);
-    assert!(login["pri"].as_str().is_some_and(|ids| ids.starts_with(',') && ids.ends_with(',')));
-    login["jsession"].as_str().expect("a session").to_owned()
-}
 
 #[tokio::test]
 async fn login_takes_the_password_or_its_md5_and_logout_ends_the_session() {
@@ -33,51 +19,19 @@ async fn login_takes_the_password_or_its_md5_and_logout_ends_the_session() {
     // md5 of the password, in either case.
     let md5 = "9cc2ae8a1ba7a93da39b46fc1019c481";
     for digest in [md5.to_owned(), md5.to_uppercase()] {
-        let login = get(&server, "loginEx", &format!("account={}&password={digest}", tenant.name)).await;
+        let login = call(&server, "loginEx", &format!("account={}&password={digest}", tenant.name)).await;
         assert_eq!(login["result"], 0, "{digest}");
     }
-    let wrong = get(&server, "login", &format!("account={}&password=wrong", tenant.name)).await;
+    let wrong = call(&server, "login", &format!("account={}&password=wrong", tenant.name)).await;
     assert_eq!(wrong["result"], 1);
-    assert_eq!(get(&server, "login", "account=x").await["result"], 7);
-    assert_eq!(get(&server, "queryUserVehicle", &format!("jsession={session}")).await["result"], 0);
+    assert_eq!(call(&server, "login", "account=x").await["result"], 7);
+    assert_eq!(call(&server, "queryUserVehicle", &format!("jsession={session}")).await["result"], 0);
     assert_eq!(
-        get(&server, "logout", &format!("jsession={session}")).await,
+        call(&server, "logout", &format!("jsession={session}")).await,
         serde_json::json!({"result": 0})
     );
-    assert_eq!(get(&server, "queryUserVehicle", &format!("jsession={session}")).await["result"], 5);
-    assert_eq!(get(&server, "queryUserVehicle", "").await["result"], 5);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn query_user_vehicle_has_the_keys_and_types_that_clients_read() {
-    let server = Server::start().await;
-    let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
-    let session = session(&server, &ours.name).await;
-    let reply = get(&server, "queryUserVehicle", &format!("jsession={session}")).await;
-    let vehicles = reply["vehicles"].as_array().expect("vehicles");
-    assert_eq!(vehicles.len(), 1, "another company's are not there");
-    let vehicle = &vehicles[0];
-    assert_eq!(vehicle["nm"], ours.plate.as_str());
-    for number in ["id", "ic", "pid", "vehicleType"] {
-        assert!(vehicle[number].is_i64(), "{number}: {}", vehicle[number]);
-    }
-    for text in ["nm", "pnm", "pt", "vehiType", "vehiColor", "vehiBand", "ownerName", "engineNum", "frameNum"]
-    {
-        assert!(vehicle[text].is_string(), "{text}: {}", vehicle[text]);
-    }
-    let device = &vehicle["dl"][0];
-    assert_eq!(device["id"], ours.device_no.as_str());
-    for number in ["pid", "ic", "cc", "tc", "md", "nflt", "did", "isb", "us", "payEnd"] {
-        assert!(device[number].is_i64(), "{number}: {}", device[number]);
-    }
-    for text in ["id", "io", "cn", "tn", "sim", "ist"] {
-        assert!(device[text].is_string(), "{text}: {}", device[text]);
-    }
-    assert_eq!(device["cn"].as_str().expect("names").split(',').count(), 4);
-    let company = &reply["companys"][0];
-    assert_eq!((&company["pid"], &company["pId"]), (&Value::from(0), &Value::from(0)));
-    assert!(!reply.to_string().contains(&theirs.plate));
+    assert_eq!(call(&server, "queryUserVehicle", &format!("jsession={session}")).await["result"], 5);
+    assert_eq!(call(&server, "queryUserVehicle", "").await["result"], 5);
     server.stop().await;
 }
 
@@ -90,7 +44,7 @@ async fn jsonp_needs_a_session_in_the_query_and_unknown_actions_are_not_there() 
     let reply = server.request(Method::POST, &path).send().await.expect("a reply");
     assert_eq!(reply.headers()["content-type"], "text/javascript; charset=utf-8");
     assert_eq!(reply.text().await.expect("text"), r#"f_1({"result":0})"#);
-    let evil = get(&server, "logout", "callback=alert(1)&jsession=x").await;
+    let evil = call(&server, "logout", "callback=alert(1)&jsession=x").await;
     assert_eq!(evil["result"], 7);
     for path in [
         "/StandardApiAction_getAllUser.action",
@@ -100,6 +54,92 @@ async fn jsonp_needs_a_session_in_the_query_and_unknown_actions_are_not_there() 
     ] {
         let reply = server.request(Method::GET, path).send().await.expect("a reply");
         assert_eq!(reply.status(), 404, "{path}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_in_has_the_keys_and_types_that_clients_read_and_says_why_not() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    let login = async |query: String| call(&server, "login", &query).await;
+    let right = format!("account={}&password={}", tenant.name, password());
+    let reply = login(right.clone()).await;
+    assert_shape(&reply, &[("int", "result"), ("text", "jsession JSESSIONID account_name pri")]);
+    assert_eq!(reply["jsession"], reply["JSESSIONID"]);
+    assert_eq!(reply["account_name"], tenant.name.as_str());
+    assert!(reply["pri"].as_str().is_some_and(|ids| ids.starts_with(',') && ids.ends_with(',')));
+
+    let failed = async |query: String, result: u8| {
+        let reply = login(query.clone()).await;
+        assert_eq!(reply["result"], result, "{query}: {reply}");
+        assert_shape(&reply, &[("int", "result"), ("text", "message")]);
+    };
+    failed(format!("account={}&password=wrong", tenant.name), 1).await;
+    failed("account=nobody&password=wrong".into(), 1).await;
+    failed(format!("account={}", tenant.name), 7).await;
+    failed(format!("password={}", password()), 7).await;
+    let (db, all) = (server.database.db(), Scope::platform());
+    let past = Some(Utc::now() - TimeDelta::minutes(1));
+    let change = AccountChange { expires_at: Some(past), ..AccountChange::default() };
+    db.change_account(&all, tenant.account, change).await.expect("changed");
+    server.access.rights_changed();
+    failed(right.clone(), 4).await;
+    failed(format!("account={}&password=wrong", tenant.name), 1).await;
+    let change = AccountChange { enabled: Some(false), ..AccountChange::default() };
+    db.change_account(&all, tenant.account, change).await.expect("changed");
+    server.access.rights_changed();
+    failed(right, 3).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_comes_in_the_query_in_a_form_or_in_the_cookie_that_log_in_sets() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    let path = "/StandardApiAction_login.action";
+    let form = [("account", tenant.name.as_str()), ("password", PASSWORD)];
+    let login = server.request(Method::POST, path).form(&form).send().await.expect("a reply");
+    let cookie = login.headers()["set-cookie"].to_str().expect("text").to_owned();
+    let pair = cookie.split(';').next().expect("a pair").to_owned();
+    assert!(cookie.contains("HttpOnly") && pair.starts_with("JSESSIONID="), "{cookie}");
+    let session =
+        login.json::<Value>().await.expect("JSON")["jsession"].as_str().expect("a session").to_owned();
+
+    let path = "/StandardApiAction_getDeviceOlStatus.action";
+    let result = async |request: reqwest::RequestBuilder| {
+        let reply = request.send().await.expect("a reply");
+        assert_eq!(reply.headers()["content-type"], "application/json;charset=utf-8");
+        reply.json::<Value>().await.expect("JSON")["result"].clone()
+    };
+    let get = |query: &str| server.request(Method::GET, &format!("{path}{query}"));
+    assert_eq!(result(get("").header("cookie", &pair)).await, 0);
+    assert_eq!(result(get(&format!("?jsession={session}"))).await, 0);
+    let form = [("jsession", session.as_str())];
+    assert_eq!(result(server.request(Method::POST, path).form(&form)).await, 0);
+    // The query wins over the cookie; without either there is no session.
+    let nobody = "0".repeat(32);
+    assert_eq!(result(get(&format!("?jsession={nobody}")).header("cookie", &pair)).await, 5);
+    assert_eq!(result(get("")).await, 5);
+    assert_eq!(result(get("?jsession=x")).await, 5);
+    // A foreign page can make a browser send the cookie, but gets nothing that it could run.
+    assert_eq!(result(get("?callback=f").header("cookie", &pair)).await, 0);
+    assert_eq!(result(get("?callback=f&jsession=").header("cookie", &pair)).await, 0);
+    let called = get(&format!("?callback=f&jsession=&jsession={session}")).header("cookie", &pair);
+    let called = called.send().await.expect("a reply");
+    assert_eq!(called.headers()["content-type"], "text/javascript; charset=utf-8");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_right_to_see_no_action_answers() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    server.account(tenant.company, "nobody", &[]).await;
+    let session = session(&server, "nobody").await;
+    for action in ["queryUserVehicle", "getDeviceOlStatus", "getDeviceStatus", "queryTrackDetail"] {
+        let reply = call(&server, action, &format!("jsession={session}&devIdno={}", tenant.device_no)).await;
+        assert_eq!(reply, json!({"result": 13, "message": reply["message"]}), "{action}");
     }
     server.stop().await;
 }

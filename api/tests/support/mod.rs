@@ -1,8 +1,14 @@
-//! The real HTTP face over a fresh database, on a free port, with nobody behind the other seams.
+//! The real HTTP face over a fresh database, on a free port, with nobody behind the other seams but, where a
+//! test wants them, simulated terminals behind a real gateway.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
+
+pub mod cmsv6;
+pub mod drive;
+pub mod sse;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use access::{Access, Keys};
 use api::{Api, Deps, Settings};
@@ -20,6 +26,21 @@ use serde_json::{Value, json};
 
 /// The password of every account here.
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// How long a condition may take to come true.
+pub const WITHIN: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` gives something; panics with `what` where it does not in time.
+pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + WITHIN;
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < until, "waited {WITHIN:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
 
 /// Nobody is connected.
 struct NoTerminals;
@@ -53,6 +74,8 @@ pub struct Tenant {
     pub vehicle: VehicleId,
     pub terminal: TerminalId,
     pub device_no: String,
+    /// The SIM of its terminal, 11 digits.
+    pub sim: u64,
     pub plate: String,
 }
 
@@ -104,8 +127,10 @@ impl Server {
         let plate = format!("{name}-1");
         let vehicle = NewVehicle { company_id: company, plate: plate.clone(), plate_colour: 2 };
         let vehicle = db.create_vehicle(&all, vehicle).await.expect("a vehicle").id;
-        let sim = format!("1390000{:04}", company.0).parse().expect("a SIM");
-        let terminal = NewTerminal { sim, device_no: None, vehicle_id: Some(vehicle), company_id: None };
+        let sim = 13_900_000_000 + company.0.unsigned_abs();
+        let number = sim.to_string().parse().expect("a SIM");
+        let terminal =
+            NewTerminal { sim: number, device_no: None, vehicle_id: Some(vehicle), company_id: None };
         let terminal = db.create_terminal(&all, terminal).await.expect("a terminal");
         Tenant {
             company,
@@ -115,6 +140,7 @@ impl Server {
             vehicle,
             terminal: terminal.id,
             device_no: terminal.device_no,
+            sim,
             plate,
         }
     }
