@@ -7,3 +7,4 @@ mod schema;
 mod scope;
 mod storing;
 mod support;
+mod track;
