@@ -28,6 +28,7 @@ interface Props {
   channel: number;
   name: string;
   profile: Profile;
+  /** Its terminal has a link. */
   online: boolean;
   /** Start or stop, asked of all tiles at once. */
   all: { run: boolean } | null;
@@ -55,8 +56,14 @@ export function LiveTile(props: Props): JSX.Element {
     setStage({ name: "idle" });
   };
   const run = async (signal: AbortSignal) => {
+    let why = "";
     for (let failures = 0; !signal.aborted; ) {
       const show = (next: Stage) => !signal.aborted && setStage(next);
+      // Who is not there, or not looked at, is not asked.
+      while (!signal.aborted && (!props.online || document.hidden)) {
+        show({ name: "waiting", why: props.online ? why : t("live.offline"), seconds: 0 });
+        await pause(1_000, signal);
+      }
       try {
         show({ name: "asking" });
         const { urls, av } = await client.live(props.vehicle, props.terminal, props.channel, props.profile, signal);
@@ -69,7 +76,7 @@ export function LiveTile(props: Props): JSX.Element {
         await play(video, urls, onPicture, signal);
       } catch (error) {
         if (signal.aborted || isAbort(error)) return;
-        const why = explain(error);
+        why = explain(error);
         if (final(error)) {
           show({ name: "failed", why });
           running = null;
@@ -78,11 +85,6 @@ export function LiveTile(props: Props): JSX.Element {
         const wait = BACKOFF_S[Math.min(failures++, BACKOFF_S.length - 1)] as number;
         for (let seconds = wait; seconds > 0 && !signal.aborted; seconds--) {
           show({ name: "waiting", why, seconds });
-          await pause(1_000, signal);
-        }
-        // Who is not there, or not looked at, is not asked.
-        while (!signal.aborted && (!props.online || document.hidden)) {
-          show({ name: "waiting", why: props.online ? why : t("live.offline"), seconds: 0 });
           await pause(1_000, signal);
         }
       }

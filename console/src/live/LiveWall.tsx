@@ -28,6 +28,8 @@ export function LiveWall(props: { state: { current: VehicleState } }): JSX.Eleme
   );
   const [large, setLarge] = createSignal("");
   const online = createMemo(() => props.state.current.online);
+  const linked = (terminal: number) =>
+    props.state.current.vehicle.terminals.some((each) => each.id === terminal && each.online);
 
   return (
     <Show when={may(me, "live")} fallback={<Empty title={t("live.noRight")} />}>
@@ -61,7 +63,7 @@ export function LiveWall(props: { state: { current: VehicleState } }): JSX.Eleme
                 channel={channel.number}
                 name={channel.name}
                 profile={profile()}
-                online={online()}
+                online={linked(channel.terminal)}
                 all={all()}
                 large={large() === key(channel)}
                 onLarge={() => setLarge((now) => (now === key(channel) ? "" : key(channel)))}
