@@ -24,6 +24,8 @@ use super::fleet::Fleet;
 const PERIOD: Duration = Duration::from_secs(10);
 /// The least pause between two readings, however often events are missed.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How soon a reading that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 /// Terminals asked for in one question: as many as a page of the whole has.
 const AT_ONCE: usize = Page::LIMIT_MAX as usize;
 
@@ -82,15 +84,22 @@ impl Keeper {
 
     /// For ever.
     pub(super) async fn run(mut self) {
+        let mut failing = false;
         loop {
             match self.read_all().await {
                 Ok(()) => {
                     self.filled.send_replace(true);
+                    failing = false;
+                    self.answer_for(PAUSE, false).await;
+                    self.answer_for(PERIOD, true).await;
                 }
-                Err(error) => warn!(%error, "latest status of the fleet not read anew: {error}"),
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(%error, "latest status of the fleet not read, tried again each second: {error}");
+                    }
+                    self.answer_for(RETRY, false).await;
+                }
             }
-            self.answer_for(PAUSE, false).await;
-            self.answer_for(PERIOD, true).await;
         }
     }
 
