@@ -2,6 +2,7 @@
 //!
 //! The only place of this crate that knows its words: jsession, devIdno, channels from 0, `result` codes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -43,6 +44,9 @@ struct Place {
     channel: Channel,
     profile: Profile,
 }
+
+/// Parameters looked at; more are left alone.
+const PARAMETERS_MAX: usize = 32;
 
 /// Channels that are passed on to a terminal, as by v1: 1 to 32.
 const CHANNELS_MAX: u8 = 32;
@@ -92,16 +96,23 @@ pub(crate) async fn answer(
     }
 }
 
+/// The first value of the parameter `name`, which clients write in any case.
+fn value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let mut parameters = form_urlencoded::parse(query.as_bytes()).take(PARAMETERS_MAX);
+    parameters.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
 async fn flv(routes: Arc<Routes>, request: Request<Incoming>, end: CancellationToken) -> Answer {
     let opened = {
-        let query = Query::of(&request);
+        let query = request.uri().query().unwrap_or_default();
+        let number = |name, absent: &'static str| value(query, name).unwrap_or(absent.into());
         // 2 is listening alone, which has no stream of its own here.
-        if query.value("AVType").unwrap_or("1") != "1" {
+        if number("AVType", "1") != "1" {
             return bad_parameter();
         }
-        let place = Place::parse(query.value("Channel").unwrap_or("0"), query.value("Stream").unwrap_or("0"));
-        let (Some(device), Some(place)) = (query.value("DevIDNO"), place) else { return bad_parameter() };
-        let session = query.value("jsession").unwrap_or_default();
+        let place = Place::parse(&number("Channel", "0"), &number("Stream", "0"));
+        let (Some(device), Some(place)) = (value(query, "DevIDNO"), place) else { return bad_parameter() };
+        let (session, device) = (&value(query, "jsession").unwrap_or_default(), &device);
         routes.viewers.open_session(session, device, place.channel, place.profile).await
     };
     match opened {
@@ -128,9 +139,9 @@ fn in_its_words(answer: Answer) -> Answer {
 }
 
 async fn playlist(routes: &Arc<Routes>, name: &str, request: &Request<Incoming>) -> Answer {
-    let query = Query::of(request);
     let Some((device, place)) = playlist_name(name) else { return bad_parameter() };
-    let session = query.value("jsession").unwrap_or_default();
+    let session = value(request.uri().query().unwrap_or_default(), "jsession").unwrap_or_default();
+    let session = session.as_ref();
     let opened = routes.viewers.open_session(session, &device, place.channel, place.profile).await;
     let (account, stream) = match opened {
         Ok(opened) => opened,
@@ -156,6 +167,14 @@ fn suffix(view: &HlsView, device: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_parameters_are_known_in_any_case_and_the_first_value_counts() {
+        let query = "avtype=1&devidno=D%2F1&DevIDNO=E&JSESSION=";
+        assert_eq!(value(query, "DevIDNO").as_deref(), Some("D/1"));
+        assert_eq!(value(query, "jsession").as_deref(), Some(""));
+        assert_eq!(value(query, "Channel"), None);
+    }
 
     #[test]
     fn a_playlist_is_named_by_device_channel_and_stream() {
