@@ -58,11 +58,7 @@ impl Position {
 
     /// How recent it is among its terminal's: the latest position of a terminal is the one with the greatest.
     pub fn recency(&self) -> Recency {
-        Recency {
-            at: self.at().min(self.received_at),
-            dated: self.device_time.is_some(),
-            received_at: self.received_at,
-        }
+        Recency::new(self.device_time, self.received_at)
     }
 }
 
@@ -71,12 +67,26 @@ impl Position {
 ///
 /// The device's time decides, but a clock that runs ahead counts as its report's arrival: otherwise one report
 /// of tomorrow would hide all of today's. Of two at the same moment the dated one is later, then the one that
-/// arrived later.
+/// arrived later, then, of two that arrived together, the one with the later device time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Recency {
+    // the order of the fields is the order of the rule
     at: DateTime<Utc>,
     dated: bool,
     received_at: DateTime<Utc>,
+    device_time: Option<DateTime<Utc>>,
+}
+
+impl Recency {
+    /// Of a position with this device time (None where it is impossible) and arrival.
+    pub fn new(device_time: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> Self {
+        Self {
+            at: device_time.map_or(received_at, |time| time.min(received_at)),
+            dated: device_time.is_some(),
+            received_at,
+            device_time,
+        }
+    }
 }
 
 /// A position on its way to the database, with the bytes that it came from.
@@ -157,5 +167,6 @@ mod tests {
             "dated before undated"
         );
         assert!(later((Some(10), 12), (Some(10), 11)), "of one moment the later to arrive");
+        assert!(later((Some(81_000), 10), (Some(80_000), 10)), "arrived together: by device time");
     }
 }
