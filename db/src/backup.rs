@@ -12,7 +12,7 @@ use std::process::Command;
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Integer};
-use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
+use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -95,7 +95,7 @@ pub async fn backup(conninfo: &str, to: &Path) -> Result<Manifest, BackupError> 
     blocking(move || {
         let created_at = Utc::now();
         empty_folder(&to)?;
-        let postgres_major = postgres_major(&mut connect(&conninfo)?)?;
+        let postgres_major = postgres_major(&mut migration::connect(&conninfo)?)?;
         let dump = to.join(DUMP);
         // made by us, for us alone, before pg_dump writes to it
         let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&dump);
@@ -129,7 +129,7 @@ pub async fn restore_into(conninfo: &str, from: &Path) -> Result<Manifest, Backu
     let manifest = check(from).await?;
     let (conninfo, dump) = (conninfo.to_owned(), from.join(DUMP));
     blocking(move || {
-        let mut conn = connect(&conninfo)?;
+        let mut conn = migration::connect(&conninfo)?;
         if tables(&mut conn)? > 0 {
             return Err(BackupError::NotEmpty("the database".into()));
         }
@@ -211,10 +211,6 @@ fn run(name: &'static str, program: &mut Command) -> Result<(), BackupError> {
         return Err(PrivateError::Program { program: name, output: tail(&output.stderr) }.into());
     }
     Ok(())
-}
-
-fn connect(conninfo: &str) -> Result<PgConnection, DbError> {
-    PgConnection::establish(conninfo).map_err(|error| DbError::Unavailable(error.to_string()))
 }
 
 fn postgres_major(conn: &mut PgConnection) -> Result<u32, DbError> {

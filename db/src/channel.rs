@@ -86,7 +86,7 @@ impl Db {
         if count == 0 {
             return Ok(());
         }
-        self.control(move |conn| {
+        self.links(move |conn| {
             terminal::one(conn, &Scope::platform(), terminal)?;
             sql_query("DELETE FROM channel WHERE terminal_id = $1 AND number > $2")
                 .bind::<BigInt, _>(terminal.0)

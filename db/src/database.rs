@@ -1,10 +1,10 @@
-//! The handle on the database: three pools, each with bounded waits.
+//! The handle on the database: four pools, each with bounded waits. It may be made while the database is away.
 //!
 //! A commit under way is never cancelled (PostgreSQL would report it as done, with a warning): neither
 //! pool that writes has a statement limit on the server, and our own limit abandons the connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use deadpool_diesel::postgres::{Hook, HookError, Manager, Object, Pool, Runtime};
@@ -14,8 +14,8 @@ use diesel::sql_types::Text;
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl};
 use tokio::sync::Semaphore;
 
-use crate::DbError;
 use crate::partition::Days;
+use crate::{DbError, migration};
 
 /// Limits of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -43,12 +43,14 @@ pub struct DbSettings {
     pub write: PoolSettings,
     /// For queries by people: lists, tracks.
     pub read: PoolSettings,
-    /// For log-ins, sessions, changes by people: short, and never behind a report or a list.
+    /// For log-ins and changes by people: short, and never behind a report or a list.
     pub control: PoolSettings,
+    /// For terminals' admission and sessions: a fleet that comes back at once keeps no person waiting.
+    pub links: PoolSettings,
     /// Longest time to open a connection, milliseconds. Above 2,000 for each host of the URL, that being
     /// the least that libpq gives a host.
     pub connect_timeout_ms: u64,
-    /// How long positions are kept, days by their device time; None: for ever.
+    /// How long positions and alarms are kept, days, 1 to [`DbSettings::RETENTION_DAYS_MAX`]; None: for ever.
     pub retention_days: Option<u32>,
 }
 
@@ -58,8 +60,24 @@ impl Default for DbSettings {
             write: PoolSettings::default(),
             read: PoolSettings { connections: 6, ..PoolSettings::default() },
             control: PoolSettings { connections: 3, wait_timeout_ms: 3_000, query_timeout_ms: 5_000 },
+            links: PoolSettings { connections: 2, wait_timeout_ms: 3_000, query_timeout_ms: 5_000 },
             connect_timeout_ms: 5_000,
             retention_days: None,
+        }
+    }
+}
+
+impl DbSettings {
+    /// A hundred years: what is longer is a slip of the pen.
+    pub const RETENTION_DAYS_MAX: u32 = 36_500;
+
+    fn check(&self) -> Result<(), DbError> {
+        match self.retention_days {
+            Some(days) if !(1..=Self::RETENTION_DAYS_MAX).contains(&days) => Err(DbError::Invalid(format!(
+                "retention_days must be 1 to {}, not {days}",
+                Self::RETENTION_DAYS_MAX
+            ))),
+            _ => Ok(()),
         }
     }
 }
@@ -73,14 +91,20 @@ pub struct Db {
 pub(crate) struct Shared {
     pub(crate) settings: DbSettings,
     pub(crate) days: Days,
+    /// With limits of time, see [`bounded`].
+    conninfo: String,
+    /// Whether the database was found fit for use since this handle was made.
+    is_open: AtomicBool,
     write: Lane,
     read: Lane,
     control: Lane,
+    links: Lane,
 }
 
 /// A pool with its limits.
 struct Lane {
     pool: Pool,
+    get_timeout: Duration,
     query_timeout: Duration,
     /// Statements that run, abandoned ones included; these keep a connection and a thread until the server
     /// answers or the link breaks, so they are bounded too.
@@ -91,15 +115,16 @@ struct Lane {
 const ABANDONED_PER_CONNECTION_MAX: usize = 4;
 
 impl Db {
-    /// Connects to the database at `conninfo` (a URL or libpq's key-value form; with several hosts,
-    /// `target_session_attrs=read-write` follows the primary). The schema must be there: see
-    /// [`crate::migrate`]. Must be called, used and dropped within a tokio runtime.
+    /// A handle on the database at `conninfo` (a URL or libpq's key-value form; with several hosts,
+    /// `target_session_attrs=read-write` follows the primary), which may be away: nothing is asked of it yet.
+    /// Every call answers [`DbError::Unavailable`] until [`open`](Self::open) has succeeded once. Must be
+    /// used and dropped within a tokio runtime.
     ///
     /// # Errors
-    /// [`DbError::Unsafe`] where the server runs with `fsync` or `synchronous_commit` off;
-    /// [`DbError::Unavailable`] where it cannot be reached; [`DbError::Invalid`] for a pool without connections.
-    pub async fn connect(conninfo: &str, settings: DbSettings) -> Result<Self, DbError> {
-        let conninfo = with_connect_timeout(conninfo);
+    /// [`DbError::Invalid`] for a pool without connections or a retention out of its bounds.
+    pub fn closed(conninfo: &str, settings: DbSettings) -> Result<Self, DbError> {
+        settings.check()?;
+        let conninfo = bounded(conninfo);
         let lane = |name: &str, pool: PoolSettings, session: &str| {
             Lane::new(&conninfo, name, pool, session, &settings)
         };
@@ -118,12 +143,52 @@ impl Db {
             write: lane("write", settings.write, &writing(settings.write))?,
             read: lane("read", settings.read, &reading)?,
             control: lane("control", settings.control, &writing(settings.control))?,
+            links: lane("links", settings.links, &writing(settings.links))?,
             days: Days::default(),
+            is_open: AtomicBool::new(false),
+            conninfo: conninfo.clone(),
             settings,
         };
-        let db = Self { shared: Arc::new(shared) };
-        db.write(durable).await?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Brings the tables up to this program's schema and checks that the server keeps what it calls
+    /// committed; from then on the handle works. Says which migrations ran. May be called again, and again
+    /// after an error.
+    ///
+    /// # Errors
+    /// [`DbError::Unsafe`] where the server runs with `fsync` or `synchronous_commit` off;
+    /// [`DbError::Unavailable`] and [`DbError::Busy`] where it cannot be reached or another program migrates;
+    /// [`DbError::Migration`] where a migration fails or a newer program has been here.
+    pub async fn open(&self) -> Result<Vec<String>, DbError> {
+        self.check_server().await?;
+        let applied = migration::migrate(&self.shared.conninfo).await?;
+        self.shared.is_open.store(true, Ordering::Release);
+        Ok(applied)
+    }
+
+    /// A handle that works at once, on a database that is there, with its schema: see [`crate::migrate`].
+    ///
+    /// # Errors
+    /// As [`closed`](Self::closed) and [`open`](Self::open).
+    pub async fn connect(conninfo: &str, settings: DbSettings) -> Result<Self, DbError> {
+        let db = Self::closed(conninfo, settings)?;
+        db.check_server().await?;
+        db.shared.is_open.store(true, Ordering::Release);
         Ok(db)
+    }
+
+    async fn check_server(&self) -> Result<(), DbError> {
+        let conninfo = self.shared.conninfo.clone();
+        migration::blocking(move || durable(&mut migration::connect(&conninfo)?)).await
+    }
+
+    /// Nothing may be asked of tables that are perhaps not there.
+    fn is_open(&self) -> Result<(), DbError> {
+        if self.shared.is_open.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(DbError::Unavailable("it has not been reached since the start".into()))
     }
 
     /// Whether the database answers now, within the control pool's limits.
@@ -138,6 +203,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, DbError> + Send + 'static,
     {
+        self.is_open()?;
         self.shared.write.run(|conn, phase| in_transaction(conn, phase, work)).await
     }
 
@@ -147,21 +213,34 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, DbError> + Send + 'static,
     {
+        self.is_open()?;
         self.shared.read.run(|conn, _| work(conn)).await
     }
 
-    /// Runs `work` in one transaction on the pool for log-ins, sessions and changes.
+    /// Runs `work` in one transaction on the pool for terminals' admission and sessions.
+    pub(crate) async fn links<T, F>(&self, work: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection) -> Result<T, DbError> + Send + 'static,
+    {
+        self.is_open()?;
+        self.shared.links.run(|conn, phase| in_transaction(conn, phase, work)).await
+    }
+
+    /// Runs `work` in one transaction on the pool for log-ins and changes by people.
     pub(crate) async fn control<T, F>(&self, work: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, DbError> + Send + 'static,
     {
+        self.is_open()?;
         self.shared.control.run(|conn, phase| in_transaction(conn, phase, work)).await
     }
 
     /// Closes connections that nobody used for `idle`: each costs the server memory.
     pub(crate) fn close_idle(&self, idle: Duration) {
-        for lane in [&self.shared.write, &self.shared.read, &self.shared.control] {
+        let Shared { write, read, control, links, .. } = &*self.shared;
+        for lane in [write, read, control, links] {
             lane.pool.retain(|_, metrics| metrics.last_used() < idle);
         }
     }
@@ -178,25 +257,30 @@ impl Lane {
         if pool.connections == 0 {
             return Err(DbError::Invalid(format!("the {name} pool needs a connection")));
         }
-        let session = format!("SET application_name = 'motorcade {name}'; {session}");
+        let session = format!("SET application_name = 'motorcade {name}'; {IN_ENGLISH}; {session}");
         let manager = Manager::from_config(
             conninfo,
             Runtime::Tokio1,
             ManagerConfig { recycling_method: RecyclingMethod::Verified },
         );
         let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
+        let wait_timeout = Duration::from_millis(pool.wait_timeout_ms);
         let inner = Pool::builder(manager)
             .max_size(pool.connections)
             .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(Duration::from_millis(pool.wait_timeout_ms)))
+            .wait_timeout(Some(wait_timeout))
             .create_timeout(Some(connect_timeout))
             .recycle_timeout(Some(connect_timeout.min(Duration::from_secs(1))))
             .post_create(Hook::async_fn(
                 move |connection: &mut deadpool_diesel::Connection<PgConnection>, _| {
                     let session = session.clone();
                     Box::pin(async move {
-                        let set = connection.interact(move |conn| conn.batch_execute(&session)).await;
-                        match set {
+                        let set = connection.interact(move |conn| {
+                            conn.batch_execute(&session)?;
+                            // each time: another server may have taken the first one's place
+                            durable(conn)
+                        });
+                        match set.await {
                             Ok(Ok(())) => Ok(()),
                             Ok(Err(error)) => Err(HookError::message(error.to_string())),
                             Err(error) => Err(HookError::message(error.to_string())),
@@ -209,6 +293,8 @@ impl Lane {
         let running = Semaphore::new(pool.connections * (1 + ABANDONED_PER_CONNECTION_MAX));
         Ok(Self {
             pool: inner,
+            // deadpool limits each step but the last, in which a new connection is set up
+            get_timeout: wait_timeout + 2 * connect_timeout,
             query_timeout: Duration::from_millis(pool.query_timeout_ms),
             running: Arc::new(running),
         })
@@ -219,7 +305,10 @@ impl Lane {
         T: Send + 'static,
         F: FnOnce(&mut PgConnection, &Phase) -> Result<T, DbError> + Send + 'static,
     {
-        let connection = self.pool.get().await.map_err(no_connection)?;
+        let connection = match tokio::time::timeout(self.get_timeout, self.pool.get()).await {
+            Ok(connection) => connection.map_err(no_connection)?,
+            Err(_) => return Err(DbError::Unavailable("connecting takes too long".into())),
+        };
         let Ok(running) = self.running.clone().try_acquire_owned() else {
             return Err(DbError::Busy("too many statements hang"));
         };
@@ -323,18 +412,36 @@ fn durable(conn: &mut PgConnection) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Gives libpq a limit for each host, where `conninfo` has none: it would wait as long as TCP does.
-fn with_connect_timeout(conninfo: &str) -> String {
-    if conninfo.contains("connect_timeout") {
-        return conninfo.to_owned();
-    }
+/// Errors are told apart by their messages, where the server lets us choose these messages' language.
+const IN_ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
+    EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
+
+/// Limits that libpq is given where `conninfo` does not: it would wait for a host, or for an answer over a dead
+/// link, as long as TCP does. Seconds, but for `tcp_user_timeout`, which is milliseconds.
+const LIMITS: [(&str, u32); 5] = [
+    ("connect_timeout", 2),
+    ("tcp_user_timeout", 20_000),
+    ("keepalives_idle", 10),
+    ("keepalives_interval", 5),
+    ("keepalives_count", 3),
+];
+
+/// `conninfo` with [`LIMITS`].
+pub(crate) fn bounded(conninfo: &str) -> String {
     let is_url = conninfo.starts_with("postgres://") || conninfo.starts_with("postgresql://");
-    let mark = match (is_url, conninfo.contains('?')) {
-        (true, true) => '&',
-        (true, false) => '?',
-        (false, _) => ' ',
-    };
-    format!("{conninfo}{mark}connect_timeout=2")
+    let mut bounded = conninfo.to_owned();
+    for (name, limit) in LIMITS {
+        if conninfo.contains(name) {
+            continue;
+        }
+        let mark = match (is_url, bounded.contains('?')) {
+            (true, true) => '&',
+            (true, false) => '?',
+            (false, _) => ' ',
+        };
+        bounded.push_str(&format!("{mark}{name}={limit}"));
+    }
+    bounded
 }
 
 #[cfg(test)]
@@ -352,14 +459,26 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_for_connecting_is_added_in_the_form_of_the_rest() {
+    fn limits_are_added_in_the_form_of_the_rest() {
+        let rest = "tcp_user_timeout=20000 keepalives_idle=10 keepalives_interval=5 keepalives_count=3";
+        let rest_url = rest.replace(' ', "&");
         for (given, becomes) in [
-            ("host=a dbname=b", "host=a dbname=b connect_timeout=2"),
-            ("postgres://a/b", "postgres://a/b?connect_timeout=2"),
-            ("postgresql://a/b?x=y", "postgresql://a/b?x=y&connect_timeout=2"),
-            ("host=a connect_timeout=9", "host=a connect_timeout=9"),
+            ("host=a dbname=b", format!("host=a dbname=b connect_timeout=2 {rest}")),
+            ("postgres://a/b", format!("postgres://a/b?connect_timeout=2&{rest_url}")),
+            ("postgresql://a/b?x=y", format!("postgresql://a/b?x=y&connect_timeout=2&{rest_url}")),
+            ("host=a connect_timeout=9", format!("host=a connect_timeout=9 {rest}")),
         ] {
-            assert_eq!(with_connect_timeout(given), becomes);
+            assert_eq!(bounded(given), becomes);
+            assert_eq!(bounded(&becomes), becomes, "given once");
         }
+    }
+
+    #[test]
+    fn a_retention_beyond_the_calendar_is_refused() {
+        for (days, valid) in [(0, false), (1, true), (36_500, true), (36_501, false), (u32::MAX, false)] {
+            let settings = DbSettings { retention_days: Some(days), ..DbSettings::default() };
+            assert_eq!(settings.check().is_ok(), valid, "{days}");
+        }
+        assert!(DbSettings::default().check().is_ok(), "for ever");
     }
 }

@@ -50,12 +50,19 @@ const LOST: [&str; 10] = [
 ];
 
 /// Beginnings of messages by which the server says that something took too long or is exhausted.
-const SLOW: [&str; 4] = [
+const SLOW: [&str; 6] = [
     "canceling statement due to",
     "deadlock detected",
+    "out of shared memory",
+    "too many connections for",
     "remaining connection slots",
     "sorry, too many clients",
 ];
+
+/// What the messages say when a time is none that the server can hold (SQLSTATE 22008, which diesel does not
+/// pass on).
+const TIMES: [&str; 3] =
+    ["timestamp out of range", "date out of range", "date/time field value out of range"];
 
 impl From<Diesel> for DbError {
     fn from(error: Diesel) -> Self {
@@ -70,9 +77,13 @@ impl From<Diesel> for DbError {
                     | DatabaseErrorKind::ReadOnlyTransaction => Self::Unavailable(message),
                     DatabaseErrorKind::SerializationFailure => Self::Busy("a concurrent change won"),
                     DatabaseErrorKind::UniqueViolation => Self::Conflict(taken(info.constraint_name())),
+                    DatabaseErrorKind::ForeignKeyViolation => Self::Conflict(tied(info.constraint_name())),
                     _ if LOST.iter().any(|start| message.starts_with(start)) => Self::Unavailable(message),
                     _ if SLOW.iter().any(|start| message.starts_with(start)) => {
                         Self::Busy("the server could not finish in time")
+                    }
+                    _ if TIMES.iter().any(|start| message.starts_with(start)) => {
+                        Self::Invalid("a time is out of range".into())
                     }
                     _ => Self::Query(error),
                 }
@@ -92,5 +103,19 @@ fn taken(constraint: Option<&str>) -> String {
         "terminal_sim_key" => "a terminal with this SIM exists".into(),
         "vehicle_plate_key" => "a vehicle with this plate exists".into(),
         other => format!("already there ({other})"),
+    }
+}
+
+/// What a foreign key guards: somebody else was first, between a look and the change.
+fn tied(constraint: Option<&str>) -> String {
+    match constraint.unwrap_or_default() {
+        "account_company_id_fkey" => "the company of the account is gone, or still has accounts".into(),
+        "account_role_id_fkey" => "the role of the account is gone, or still has accounts".into(),
+        "company_parent_id_fkey" => "the company above is gone, or still has companies below".into(),
+        "role_company_id_fkey" => "the company of the role is gone, or still has roles".into(),
+        "terminal_company_id_fkey" => "the company of the terminal is gone, or still has terminals".into(),
+        "terminal_vehicle_fkey" => "the vehicle of the terminal is gone, or still has terminals".into(),
+        "vehicle_company_id_fkey" => "the company of the vehicle is gone, or still has vehicles".into(),
+        other => format!("what it belongs to is gone, or something still belongs to it ({other})"),
     }
 }

@@ -6,6 +6,7 @@ use diesel::{Connection, PgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::DbError;
+use crate::database::bounded;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -16,7 +17,8 @@ const LOCK: i64 = 0x6d63_6d69_6772_6174;
 /// Several programs may do so at once: one does, the others wait for it (two minutes at most).
 ///
 /// # Errors
-/// [`DbError::Migration`], also where a newer program has been here; [`DbError::Unavailable`].
+/// [`DbError::Migration`], also where a newer program has been here; [`DbError::Unavailable`], also where the
+/// server went away half-way; [`DbError::Busy`] where another program does not end.
 pub async fn migrate(conninfo: &str) -> Result<Vec<String>, DbError> {
     let conninfo = conninfo.to_owned();
     blocking(move || migrate_blocking(&conninfo)).await
@@ -30,7 +32,15 @@ pub(crate) fn migrate_blocking(conninfo: &str) -> Result<Vec<String>, DbError> {
     if let Some(newer) = applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {
         return Err(DbError::Migration(format!("the database was migrated by a newer version ({newer})")));
     }
-    Ok(names(&conn.run_pending_migrations(MIGRATIONS).map_err(failed)?))
+    let ran = conn.run_pending_migrations(MIGRATIONS).map(|ran| names(&ran)).map_err(failed);
+    match ran {
+        // a server that went away is not the migration's fault: what it began is rolled back
+        Err(error) => match diesel::sql_query("SELECT 1").execute(&mut conn) {
+            Ok(_) => Err(error),
+            Err(_) => Err(DbError::Unavailable(error.to_string())),
+        },
+        ran => ran,
+    }
 }
 
 /// Takes every migration back, newest first; all data is lost.
@@ -49,24 +59,22 @@ pub async fn revert_all(conninfo: &str) -> Result<Vec<String>, DbError> {
 pub async fn schema_version(conninfo: &str) -> Result<Option<String>, DbError> {
     #[derive(diesel::QueryableByName)]
     struct Version {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        version: String,
+        #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
+        version: Option<String>,
     }
     let conninfo = conninfo.to_owned();
     blocking(move || {
-        let found: Result<Vec<Version>, _> = diesel::sql_query(
-            "SELECT version::text FROM __diesel_schema_migrations ORDER BY version DESC LIMIT 1",
-        )
-        .load(&mut connect(&conninfo)?);
-        match found {
-            Ok(versions) => Ok(versions.into_iter().next().map(|row| row.version)),
-            Err(diesel::result::Error::DatabaseError(_, info))
-                if info.message().contains("does not exist") =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+        let mut conn = connect(&conninfo)?;
+        let table: Version =
+            diesel::sql_query("SELECT to_regclass('__diesel_schema_migrations')::text AS version")
+                .get_result(&mut conn)?;
+        if table.version.is_none() {
+            return Ok(None);
         }
+        let newest: Version =
+            diesel::sql_query("SELECT max(version)::text AS version FROM __diesel_schema_migrations")
+                .get_result(&mut conn)?;
+        Ok(newest.version)
     })
     .await
 }
@@ -85,11 +93,13 @@ fn locked(conninfo: &str) -> Result<PgConnection, DbError> {
     Ok(conn)
 }
 
-fn connect(conninfo: &str) -> Result<PgConnection, DbError> {
-    PgConnection::establish(conninfo).map_err(|error| DbError::Unavailable(error.to_string()))
+/// A connection outside of the pools, made within libpq's limits.
+pub(crate) fn connect(conninfo: &str) -> Result<PgConnection, DbError> {
+    PgConnection::establish(&bounded(conninfo)).map_err(|error| DbError::Unavailable(error.to_string()))
 }
 
-async fn blocking<T: Send + 'static>(
+/// Runs `work`, which waits for the server, off the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
 ) -> Result<T, DbError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| DbError::Migration(error.to_string()))?

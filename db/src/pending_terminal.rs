@@ -214,7 +214,7 @@ impl Db {
         peer: &str,
     ) -> Result<(), DbError> {
         let (sim, registration, peer) = (sim.clone(), registration.clone(), text::sent(peer, PEER_CHARS_MAX));
-        self.control(move |conn| {
+        self.links(move |conn| {
             let (maker, model, terminal_no) = registration.texts();
             sql_query(
                 "INSERT INTO pending_terminal AS p (sim, province, city, maker, model, terminal_no, plate, plate_colour, \

@@ -242,7 +242,7 @@ impl Db {
     /// As any query.
     pub async fn terminal_by_sim(&self, sim: &Sim) -> Result<Option<Terminal>, DbError> {
         let sim = sim.clone();
-        self.control(move |conn| by_sim(conn, &sim)).await
+        self.links(move |conn| by_sim(conn, &sim)).await
     }
 
     /// Makes a terminal.
@@ -344,7 +344,7 @@ impl Db {
         registration: &Registration,
     ) -> Result<Option<Terminal>, DbError> {
         let (sim, registration) = (sim.clone(), registration.clone());
-        self.control(move |conn| {
+        self.links(move |conn| {
             let (maker, model, terminal_no) = registration.texts();
             sql_query(
                 "UPDATE terminal SET maker = $2, model = $3, terminal_no = $4, edition = coalesce($5, edition) \
@@ -369,7 +369,7 @@ impl Db {
     /// [`DbError::Conflict`] where somebody gave the SIM to another terminal as its device number.
     pub async fn admit(&self, sim: &Sim, registration: &Registration) -> Result<Terminal, DbError> {
         let (sim, registration) = (sim.clone(), registration.clone());
-        self.control(move |conn| {
+        self.links(move |conn| {
             if let Some(known) = by_sim(conn, &sim)? {
                 return Ok(known);
             }

@@ -51,6 +51,16 @@ impl TestDb {
         &self.database.conninfo
     }
 
+    /// A transaction that has executed `statement`, and holds what that locked until it is dropped.
+    ///
+    /// # Panics
+    /// Where the server refuses it.
+    pub fn hold(&self, statement: &str) -> PgConnection {
+        let mut conn = self.connection();
+        conn.batch_execute(&format!("BEGIN; {statement}")).expect("the statement is executed");
+        conn
+    }
+
     /// A connection for looking at tables directly.
     ///
     /// # Panics

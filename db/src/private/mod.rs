@@ -12,7 +12,7 @@ mod supervisor;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -120,6 +120,7 @@ impl PrivateError {
 pub struct PrivateServer {
     conninfo: String,
     pid: Arc<AtomicU32>,
+    stopping: Arc<AtomicBool>,
     stop: mpsc::Sender<()>,
     watch: JoinHandle<Result<(), PrivateError>>,
 }
@@ -153,13 +154,13 @@ impl PrivateServer {
         supervisor.start_or_adopt()?;
         supervisor.make_database(Self::NAME)?;
         let conninfo = supervisor.conninfo(Self::NAME);
-        let pid = supervisor.pid();
+        let (pid, stopping) = (supervisor.pid(), supervisor.stopping());
         let (stop, stopped) = mpsc::channel();
         let watch = std::thread::Builder::new()
             .name("postgres-watch".into())
             .spawn(move || supervisor.watch(&stopped))
             .map_err(PrivateError::io("start the thread that watches the server"))?;
-        Ok(Self { conninfo, pid, stop, watch })
+        Ok(Self { conninfo, pid, stopping, stop, watch })
     }
 
     /// How to connect to it, in libpq's key-value form.
@@ -187,6 +188,7 @@ impl PrivateServer {
     /// # Errors
     /// As [`stop`](Self::stop).
     pub fn stop_blocking(self) -> Result<(), PrivateError> {
+        self.stopping.store(true, Ordering::Release);
         // the thread has ended early only if it panicked, which join tells
         let _ = self.stop.send(());
         self.watch

@@ -181,6 +181,8 @@ fn options(sockets: &Path, settings: &PrivateSettings) -> Vec<(&'static str, Str
             ("wal_level", "replica"),
             ("max_wal_senders", "2"),
             ("max_logical_replication_workers", "0"),
+            // whoever asks about all of a track touches every day's table and its index
+            ("max_locks_per_transaction", "512"),
             ("max_wal_size", "1GB"),
             ("checkpoint_timeout", "15min"),
             ("wal_compression", "on"),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -43,18 +43,32 @@ pub(super) struct Supervisor {
     postmaster: Option<Postmaster>,
     sockets: PathBuf,
     pid: Arc<AtomicU32>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Supervisor {
     pub(super) fn new(folder: Folder, binaries: Binaries, settings: &PrivateSettings) -> Self {
         let sockets = folder.sockets().to_owned();
         let settings = settings.clone();
-        Self { folder, binaries, settings, postmaster: None, sockets, pid: Arc::default() }
+        Self {
+            folder,
+            binaries,
+            settings,
+            postmaster: None,
+            sockets,
+            pid: Arc::default(),
+            stopping: Arc::default(),
+        }
     }
 
     /// The postmaster's process id, kept up to date; 0 while there is none.
     pub(super) fn pid(&self) -> Arc<AtomicU32> {
         self.pid.clone()
+    }
+
+    /// Set by whoever is about to tell us to stop: a start that takes long, after a crash, is then given up.
+    pub(super) fn stopping(&self) -> Arc<AtomicBool> {
+        self.stopping.clone()
     }
 
     /// How to connect to database `name`; role and first database share their name.
@@ -167,7 +181,7 @@ impl Supervisor {
                 let log = std::fs::read(self.folder.log()).unwrap_or_default();
                 return Err(PrivateError::NotReady(format!("it ended: {}", tail(&log))));
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || self.stopping.load(Ordering::Acquire) {
                 return Err(PrivateError::NotReady(refusal));
             }
             std::thread::sleep(ASK_EVERY);

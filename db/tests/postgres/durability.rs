@@ -1,14 +1,13 @@
 //! What acknowledged data rests on: commits that are not taken for what they are not, safe settings.
 
-use std::time::Duration;
-
 use db::private::{PrivateServer, PrivateSettings};
 use db::testing::{TestDb, TestFolder};
 use db::{Db, DbError, DbSettings, Outcome, PoolSettings};
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection};
+use diesel::sql_types::Text;
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
-use crate::support::{at, report};
+use crate::support::{at, report, until};
 
 /// A server of the test's own, for settings that would disturb others.
 async fn server() -> (PrivateServer, TestFolder) {
@@ -22,6 +21,43 @@ fn sql(conninfo: &str, statements: &[&str]) {
     for statement in statements {
         conn.batch_execute(statement).expect("executed");
     }
+}
+
+/// What a `SHOW` says on a fresh connection.
+fn says(conninfo: &str, show: &str) -> String {
+    #[derive(QueryableByName)]
+    struct Setting {
+        #[diesel(sql_type = Text)]
+        fsync: String,
+    }
+    let mut conn = PgConnection::establish(conninfo).expect("connects");
+    sql_query(show).get_result::<Setting>(&mut conn).expect("told").fsync
+}
+
+/// Returns when commits wait for a standby: a probe's is seen to. (Which of the server's processes has read its
+/// configuration already is not to be asked; the checkpointer is the one that counts.)
+async fn commits_wait(conninfo: &str) {
+    #[derive(QueryableByName)]
+    struct Waiting {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        waiting: i64,
+    }
+    until("a commit waits for the standby", async || {
+        let probe = conninfo.to_owned();
+        // it ends when the setting is taken back
+        std::thread::spawn(move || {
+            let probe = PgConnection::establish(&probe);
+            let _ =
+                probe.map(|mut conn| conn.batch_execute("SELECT pg_logical_emit_message(true, 'probe', '')"));
+        });
+        let mut conn = PgConnection::establish(conninfo).expect("connects");
+        let waiting: Waiting =
+            sql_query("SELECT count(*) AS waiting FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+                .get_result(&mut conn)
+                .expect("told");
+        waiting.waiting > 0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -40,7 +76,7 @@ async fn cancelled_commit_taken_for_commit() {
 
     // as with a standby that is gone: every commit waits, none fails
     sql(&conninfo, &["ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"]);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    commits_wait(&conninfo).await;
     let outcome = db.store_reports(reports.clone()).await;
     assert!(matches!(outcome, Err(DbError::OutcomeUnknown)), "{outcome:?}");
     sql(&conninfo, &["ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"]);
@@ -91,7 +127,7 @@ async fn start_up_refuses_fsync_off_and_synchronous_commit_off() {
             "SELECT pg_reload_conf()",
         ],
     );
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until("new connections run without fsync", async || says(&conninfo, "SHOW fsync") == "off").await;
     let refused = Db::connect(&conninfo, DbSettings::default()).await;
     assert!(matches!(&refused, Err(DbError::Unsafe(why)) if why == "fsync=off"), "{:?}", refused.err());
     server.stop().await.expect("stops");

@@ -1,5 +1,8 @@
 //! The crate on a real PostgreSQL: a private server for this process, a database for each test.
 
+mod bounds;
+mod connecting;
+mod days;
 mod durability;
 mod people;
 mod private;

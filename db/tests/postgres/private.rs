@@ -1,7 +1,5 @@
 //! The private server through the accidents of its life.
 
-use std::time::{Duration, Instant};
-
 use db::private::{PrivateError, PrivateServer, PrivateSettings};
 use db::testing::{TestDb, TestFolder};
 use db::{BackupError, Db, DbSettings};
@@ -9,16 +7,7 @@ use model::Scope;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{at, report, terminal};
-
-/// Waits for a condition, a minute at most.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
+use crate::support::{at, report, terminal, until};
 
 #[tokio::test]
 async fn a_survivor_is_adopted_and_a_dead_one_is_started_again() {

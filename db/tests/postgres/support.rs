@@ -1,5 +1,7 @@
 //! What the tests make reports and terminals of.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use db::testing::TestDb;
 use diesel::sql_types::BigInt;
@@ -55,6 +57,15 @@ pub(crate) fn report(
 pub(crate) async fn terminal(test: &TestDb, sim: &str) -> TerminalId {
     let sim = sim.parse().expect("a SIM");
     test.db().admit(&sim, &db::Registration::default()).await.expect("admitted").id
+}
+
+/// Waits for a condition, a minute at most.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// What `SELECT count(*)` says.

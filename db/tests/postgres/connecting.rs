@@ -1,0 +1,88 @@
+//! Connections to a server that does not do its part.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use db::testing::TestDb;
+use db::{Db, DbError, DbSettings, PoolSettings};
+
+/// A way to the server that passes everything on but, while it `stalls`, nothing from the moment at which a
+/// connection is set up for its pool.
+fn stalling(conninfo: &str) -> (String, Arc<AtomicBool>) {
+    let folder = conninfo.split('\'').nth(1).expect("the socket's folder is quoted").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let stalls = Arc::new(AtomicBool::new(false));
+    let state = stalls.clone();
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let far = UnixStream::connect(format!("{folder}/.s.PGSQL.5432")).expect("the server is there");
+            let (mut up, mut back) = (far.try_clone().expect("cloned"), near.try_clone().expect("cloned"));
+            let state = state.clone();
+            let (mut near, mut far) = (near, far);
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut far, &mut back);
+                let _ = back.shutdown(Shutdown::Both);
+            });
+            near.set_read_timeout(Some(Duration::from_millis(20))).expect("set");
+            std::thread::spawn(move || {
+                let (mut bytes, mut swallowed) = ([0; 8_192], false);
+                loop {
+                    let count = match near.read(&mut bytes) {
+                        Ok(0) => break,
+                        Ok(count) => count,
+                        // one that was held up is cut when the server does its part again
+                        Err(_) if swallowed && !state.load(Ordering::SeqCst) => break,
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                        Err(_) => break,
+                    };
+                    let sets_up = bytes[..count].windows(16).any(|window| window == b"application_name");
+                    swallowed |= sets_up && state.load(Ordering::SeqCst);
+                    if !swallowed && up.write_all(&bytes[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _ = up.shutdown(Shutdown::Both);
+                let _ = near.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    let rest: Vec<&str> = conninfo.split_whitespace().filter(|word| word.starts_with(['u', 'd'])).collect();
+    (format!("host=127.0.0.1 port={port} {}", rest.join(" ")), stalls)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_never_set_up_is_given_up() {
+    let test = TestDb::new().await;
+    let (conninfo, stalls) = stalling(test.conninfo());
+    let pool = PoolSettings { wait_timeout_ms: 300, ..PoolSettings::default() };
+    let settings =
+        DbSettings { write: pool, control: pool, connect_timeout_ms: 300, ..DbSettings::default() };
+    let db = Db::connect(&conninfo, settings).await.expect("connects");
+    stalls.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let asked = db.credentials("nobody").await;
+        assert!(matches!(asked, Err(DbError::Unavailable(_))), "{:?}", asked.err());
+    }
+    assert!(!db.healthy().await);
+    stalls.store(false, Ordering::SeqCst);
+    assert!(db.credentials("nobody").await.expect("connected by now").is_none());
+}
+
+#[tokio::test]
+async fn a_handle_works_once_its_database_was_found_fit() {
+    let test = TestDb::new().await;
+    let db = Db::closed(test.conninfo(), DbSettings::default()).expect("made");
+    assert!(!db.healthy().await, "nobody looked yet whether its tables are there");
+    assert!(matches!(db.credentials("nobody").await, Err(DbError::Unavailable(_))));
+    assert_eq!(db.open().await.expect("opened"), Vec::<String>::new());
+    assert!(db.healthy().await);
+    let away = Db::closed("host=/nowhere dbname=nothing", DbSettings::default()).expect("made");
+    for _ in 0..2 {
+        assert!(matches!(away.open().await, Err(DbError::Unavailable(_))));
+    }
+}
