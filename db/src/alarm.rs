@@ -60,14 +60,18 @@ pub struct AlarmQuery {
     pub handled: Option<bool>,
 }
 
+/// A row of the alarm table, as everything here reads it.
 #[derive(QueryableByName)]
-struct RecordRow {
+pub(crate) struct AlarmRow {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
     #[diesel(sql_type = BigInt)]
     terminal_id: i64,
     #[diesel(sql_type = SmallInt)]
     kind: i16,
+    /// Which of the terminal's two tracks it is of.
+    #[diesel(sql_type = Bool)]
+    pub(crate) dated: bool,
     #[diesel(sql_type = Timestamptz)]
     start_at: DateTime<Utc>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -78,6 +82,34 @@ struct RecordRow {
     longitude: f64,
     #[diesel(sql_type = Double)]
     speed_kmh: f64,
+}
+
+impl AlarmRow {
+    /// Its columns, of a table or sub-select called `a`.
+    pub(crate) const COLUMNS: &str =
+        "a.id, a.terminal_id, a.kind, a.dated, a.start_at, a.end_at, a.latitude, a.longitude, a.speed_kmh";
+
+    /// None where the kind is none, which the table's own check does not let in.
+    pub(crate) fn into_alarm(self) -> Option<Alarm> {
+        let Self { id, terminal_id, kind, dated: _, start_at, end_at, latitude, longitude, speed_kmh } = self;
+        Some(Alarm {
+            id: AlarmId(id),
+            terminal: TerminalId(terminal_id),
+            kind: u8::try_from(kind).ok().and_then(AlarmKind::new)?,
+            start: start_at,
+            end: end_at,
+            confirmed: true,
+            latitude,
+            longitude,
+            speed_kmh,
+        })
+    }
+}
+
+#[derive(QueryableByName)]
+struct RecordRow {
+    #[diesel(embed)]
+    alarm: AlarmRow,
     #[diesel(sql_type = Nullable<BigInt>)]
     handled_by: Option<i64>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -97,14 +129,7 @@ struct RecordRow {
 impl RecordRow {
     fn into_record(self) -> Result<AlarmRecord, DbError> {
         let Self {
-            id,
-            terminal_id,
-            kind,
-            start_at,
-            end_at,
-            latitude,
-            longitude,
-            speed_kmh,
+            alarm,
             handled_by,
             handled_by_name,
             handled_at,
@@ -113,20 +138,10 @@ impl RecordRow {
             plate,
             company_id,
         } = self;
-        let kind = u8::try_from(kind).ok().and_then(AlarmKind::new);
-        let kind = kind.ok_or_else(|| DbError::Invalid(format!("alarm {id} has no kind")))?;
+        let id = alarm.id;
+        let alarm = alarm.into_alarm().ok_or_else(|| DbError::Invalid(format!("alarm {id} has no kind")))?;
         Ok(AlarmRecord {
-            alarm: Alarm {
-                id: AlarmId(id),
-                terminal: TerminalId(terminal_id),
-                kind,
-                start: start_at,
-                end: end_at,
-                confirmed: true,
-                latitude,
-                longitude,
-                speed_kmh,
-            },
+            alarm,
             vehicle_id: vehicle_id.map(VehicleId),
             plate,
             company_id: CompanyId(company_id),
@@ -140,10 +155,17 @@ impl RecordRow {
     }
 }
 
-const SELECT: &str = "SELECT a.id, a.terminal_id, a.kind, a.start_at, a.end_at, a.latitude, a.longitude, a.speed_kmh, \
-    a.handled_by, c.name AS handled_by_name, a.handled_at, a.handled_note, t.vehicle_id, v.plate, t.company_id \
-    FROM alarm a JOIN terminal t ON t.id = a.terminal_id LEFT JOIN vehicle v ON v.id = t.vehicle_id \
-    LEFT JOIN account c ON c.id = a.handled_by";
+/// The records, without a condition.
+fn select() -> String {
+    format!(
+        "SELECT {}, a.handled_by, c.name AS handled_by_name, a.handled_at, a.handled_note, t.vehicle_id, v.plate, \
+           t.company_id \
+         FROM alarm a JOIN terminal t ON t.id = a.terminal_id LEFT JOIN vehicle v ON v.id = t.vehicle_id \
+         LEFT JOIN account c ON c.id = a.handled_by",
+        AlarmRow::COLUMNS
+    )
+}
+
 /// Longest note, characters.
 const NOTE_CHARS_MAX: usize = 1_000;
 
@@ -173,8 +195,9 @@ impl Db {
         let (keys, rows) = (keys(scope), page.rows());
         let found = self
             .read(move |conn| {
+                let select = select();
                 let found: Vec<RecordRow> = sql_query(format!(
-                    "{SELECT} WHERE ($1::bigint[] IS NULL OR t.company_id = ANY ($1)) \
+                    "{select} WHERE ($1::bigint[] IS NULL OR t.company_id = ANY ($1)) \
                      AND ($2::timestamptz IS NULL OR a.start_at >= $2) AND ($3::timestamptz IS NULL OR a.start_at < $3) \
                      AND ($4::bigint IS NULL OR t.vehicle_id = $4) AND ($5::bigint IS NULL OR a.terminal_id = $5) \
                      AND ($6::smallint IS NULL OR a.kind = $6) \
@@ -262,8 +285,9 @@ impl Db {
 }
 
 fn one(conn: &mut PgConnection, scope: &Scope, id: AlarmId) -> Result<AlarmRecord, DbError> {
+    let select = select();
     let row: RecordRow =
-        sql_query(format!("{SELECT} WHERE a.id = $1 AND ($2::bigint[] IS NULL OR t.company_id = ANY ($2))"))
+        sql_query(format!("{select} WHERE a.id = $1 AND ($2::bigint[] IS NULL OR t.company_id = ANY ($2))"))
             .bind::<SqlUuid, _>(id.0)
             .bind::<Nullable<Array<BigInt>>, _>(keys(scope))
             .get_result(conn)?;

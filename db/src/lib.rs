@@ -47,6 +47,6 @@ pub use position::{LatestPosition, Track};
 pub use role::{NewRole, Role, RoleChange};
 pub use store::{Outcome, Stored};
 pub use terminal::{NewTerminal, Registration, Terminal, TerminalChange};
-pub use terminal_session::TerminalSession;
+pub use terminal_session::{NewestAlarms, TerminalSession};
 pub use track::{CountedTrack, Limit, TrackPart, TrackPosition};
 pub use vehicle::{NewVehicle, Vehicle, VehicleChange, VehicleQuery};

@@ -1,4 +1,4 @@
-//! What time does to stored things: days made ahead, old days dropped, lapsed logins forgotten.
+//! What time does to stored things: days made ahead, what is older than is kept dropped, lapsed logins forgotten.
 
 use std::time::Duration;
 
@@ -9,72 +9,109 @@ use diesel::{RunQueryDsl, sql_query};
 use crate::partition::DAYS_AHEAD;
 use crate::{Db, DbError};
 
-/// Reports in quarantine beyond which the oldest are dropped: enough to see what is wrong.
-const QUARANTINE_ROWS_MAX: i64 = 100_000;
 /// Most rows that one statement deletes, so that it ends well within the pool's limit.
 const ROWS_PER_DELETE: i64 = 50_000;
 /// Connections unused for this long are closed.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 
-/// What one round of maintenance did.
+/// How long the record of changes goes back, days.
+const AUDIT_DAYS: u64 = 730;
+
+/// What one round of maintenance did. Of very many rows that are to go, the rest goes in later rounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
     /// Days of positions made ready.
     pub days_made: usize,
     /// Days of positions dropped.
     pub days_dropped: usize,
-    /// Positions without a day of their own that were dropped (the rest of them in later rounds, where
-    /// there are very many).
+    /// Positions without a day of their own that were dropped.
     pub positions_dropped: usize,
+    /// Alarms that ended before the oldest day kept, dropped.
+    pub alarms_dropped: usize,
+    /// Reports dropped from quarantine.
+    pub quarantined_dropped: usize,
+    /// Entries of the record of changes dropped.
+    pub changes_dropped: usize,
     /// Lapsed logins and sessions forgotten.
     pub logins_forgotten: usize,
 }
 
 impl Db {
+    /// Reports in quarantine beyond which the oldest are dropped: enough to see what is wrong.
+    pub const QUARANTINE_ROWS_MAX: i64 = 100_000;
+
     /// One round; call it at start and then every hour or so. Safe to run from several nodes at once.
     ///
     /// # Errors
-    /// As any statement; what was done before the error stays done.
+    /// The first error of any statement; every other part of the round is done all the same.
     pub async fn maintain(&self, now: DateTime<Utc>) -> Result<Maintained, DbError> {
         let today = now.date_naive();
-        let mut done = Maintained::default();
-        let ahead =
-            (0..=DAYS_AHEAD + 1).filter_map(|days| (today - Days::new(1)).checked_add_days(Days::new(days)));
-        done.days_made = self.make_days(ahead.collect()).await?;
-        if let Some(kept) = self.shared.settings.retention_days {
-            let first = today - Days::new(u64::from(kept));
-            done.days_dropped = self.drop_days_before(first).await?;
+        let ahead = (0..=DAYS_AHEAD + 1)
+            .filter_map(|days| today.checked_sub_days(Days::new(1))?.checked_add_days(Days::new(days)));
+        let days_made = self.make_days(ahead.collect()).await;
+        let (mut days_dropped, mut positions_dropped, mut alarms_dropped) = (Ok(0), Ok(0), Ok(0));
+        let kept = self.shared.settings.retention_days.map(|days| Days::new(u64::from(days)));
+        if let Some(first) = kept.and_then(|kept| today.checked_sub_days(kept)) {
             let oldest = first.and_time(chrono::NaiveTime::MIN).and_utc();
-            done.positions_dropped = self
-                .write(move |conn| {
-                    Ok(sql_query(
-                        "DELETE FROM position_default WHERE ctid = ANY (ARRAY (SELECT ctid FROM position_default \
-                         WHERE CASE WHEN dated THEN device_time ELSE received_at END < $1 LIMIT $2))",
-                    )
-                    .bind::<Timestamptz, _>(oldest)
-                    .bind::<BigInt, _>(ROWS_PER_DELETE)
-                    .execute(conn)?)
-                })
-                .await?;
+            days_dropped = self.drop_days_before(first).await;
+            positions_dropped = self.drop_positions_before(oldest).await;
+            alarms_dropped = self.drop_rows("alarm", "end_at < $1", oldest).await;
         }
-        self.write(|conn| {
-            Ok(sql_query(
-                "DELETE FROM quarantine WHERE id <= (SELECT id FROM quarantine ORDER BY id DESC OFFSET $1 LIMIT 1)",
-            )
-            .bind::<BigInt, _>(QUARANTINE_ROWS_MAX)
+        let quarantined_dropped = self.bound_quarantine().await;
+        let changes_dropped = match now.checked_sub_days(Days::new(AUDIT_DAYS)) {
+            Some(oldest) => self.drop_rows("audit", "at < $1", oldest).await,
+            None => Ok(0),
+        };
+        let logins = self.drop_rows("login_session", "expires_at < $1", now).await;
+        let sessions = self.drop_rows("jsession", "expires_at < $1", now).await;
+        self.close_idle(IDLE_MAX);
+        Ok(Maintained {
+            days_made: days_made?,
+            days_dropped: days_dropped?,
+            positions_dropped: positions_dropped?,
+            alarms_dropped: alarms_dropped?,
+            quarantined_dropped: quarantined_dropped?,
+            changes_dropped: changes_dropped?,
+            logins_forgotten: logins? + sessions?,
+        })
+    }
+
+    /// Drops positions without a day of their own: those that stand in the default partition, and those
+    /// without a possible time, by arrival.
+    async fn drop_positions_before(&self, oldest: DateTime<Utc>) -> Result<usize, DbError> {
+        let dated = self.drop_rows("position_default", "device_time < $1", oldest).await?;
+        let undated = self.drop_rows("position_undated", "received_at < $1", oldest).await?;
+        Ok(dated + undated)
+    }
+
+    /// Drops rows of `table`, at most [`ROWS_PER_DELETE`].
+    async fn drop_rows(
+        &self,
+        table: &'static str,
+        condition: &'static str,
+        before: DateTime<Utc>,
+    ) -> Result<usize, DbError> {
+        self.write(move |conn| {
+            Ok(sql_query(format!(
+                "DELETE FROM {table} WHERE ctid = ANY (ARRAY (SELECT ctid FROM {table} WHERE {condition} LIMIT $2))"
+            ))
+            .bind::<Timestamptz, _>(before)
+            .bind::<BigInt, _>(ROWS_PER_DELETE)
             .execute(conn)?)
         })
-        .await?;
-        done.logins_forgotten = self
-            .write(move |conn| {
-                let logins =
-                    sql_query("DELETE FROM login_session WHERE expires_at < $1").bind::<Timestamptz, _>(now);
-                let sessions =
-                    sql_query("DELETE FROM jsession WHERE expires_at < $1").bind::<Timestamptz, _>(now);
-                Ok(logins.execute(conn)? + sessions.execute(conn)?)
-            })
-            .await?;
-        self.close_idle(IDLE_MAX);
-        Ok(done)
+        .await
+    }
+
+    async fn bound_quarantine(&self) -> Result<usize, DbError> {
+        self.write(|conn| {
+            Ok(sql_query(
+                "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine ORDER BY id LIMIT \
+                 (SELECT least(greatest(count(*) - $1, 0), $2) FROM quarantine))",
+            )
+            .bind::<BigInt, _>(Self::QUARANTINE_ROWS_MAX)
+            .bind::<BigInt, _>(ROWS_PER_DELETE)
+            .execute(conn)?)
+        })
+        .await
     }
 }

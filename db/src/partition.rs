@@ -2,9 +2,12 @@
 //!
 //! Days are made ahead, and on demand when a batch brings an older one. Reports of a day that has no
 //! partition stand in the default one, and move when their day is made: nothing depends on it but speed.
+//! Making and dropping take locks that storing waits for, and that a backup holds for hours: so whoever makes
+//! or drops waits a moment only, and tries again later.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Days as CalendarDays, NaiveDate, Utc};
 use diesel::connection::SimpleConnection;
@@ -21,26 +24,49 @@ pub(crate) const DAYS_AHEAD: u64 = 2;
 const DAYS_BACK_MAX: u64 = 400;
 /// Most days made for one batch, so that a terminal with a broken clock does not hold up the others.
 const DAYS_PER_BATCH_MAX: usize = 4;
+/// How long a table may be waited for, milliseconds: while it is, whatever else wants that table waits too.
+const LOCK_WAIT_MS: u32 = 1_000;
+/// How long a day that could not be made is left alone.
+const REST: Duration = Duration::from_secs(60);
 /// Key of the advisory lock under which days are made and dropped ("mcposday").
 const LOCK: i64 = 0x6d63_706f_7364_6179;
 
-/// The days that are known to have a partition.
+/// What is known of the days. As many as are within reach of on-demand making, and those made ahead.
 #[derive(Debug, Default)]
 pub(crate) struct Days {
-    made: Mutex<HashSet<NaiveDate>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    made: HashSet<NaiveDate>,
+    /// Days that could not be made, and when that was.
+    failed: HashMap<NaiveDate, Instant>,
 }
 
 impl Days {
-    fn knows(&self, day: NaiveDate) -> bool {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&day)
+    /// Whether `day` is not there, as far as is known, and may be made now.
+    fn wants(&self, day: NaiveDate) -> bool {
+        let known = self.known();
+        !known.made.contains(&day) && known.failed.get(&day).is_none_or(|at| at.elapsed() >= REST)
     }
 
-    fn learn(&self, days: impl IntoIterator<Item = NaiveDate>) {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).extend(days);
+    fn learn(&self, days: &[NaiveDate]) {
+        let mut known = self.known();
+        known.made.extend(days);
+        known.failed.retain(|day, _| !days.contains(day));
+    }
+
+    fn could_not_make(&self, days: &[NaiveDate]) {
+        self.known().failed.extend(days.iter().map(|day| (*day, Instant::now())));
     }
 
     fn forget(&self, day: NaiveDate) {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).remove(&day);
+        self.known().made.remove(&day);
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,7 +83,7 @@ impl Db {
         let missing: Vec<NaiveDate> = days
             .iter()
             .copied()
-            .filter(|day| reach.contains(day) && !self.shared.days.knows(*day))
+            .filter(|day| reach.contains(day) && self.shared.days.wants(*day))
             .take(DAYS_PER_BATCH_MAX)
             .collect();
         if let Err(error) = self.make_days(missing).await {
@@ -71,12 +97,15 @@ impl Db {
             return Ok(0);
         }
         let wanted = days.clone();
-        let made = self.write(move |conn| make(conn, &wanted)).await?;
-        self.shared.days.learn(days);
-        Ok(made)
+        let made = self.write(move |conn| make(conn, &wanted)).await;
+        match &made {
+            Ok(_) => self.shared.days.learn(&days),
+            Err(_) => self.shared.days.could_not_make(&days),
+        }
+        made
     }
 
-    /// Drops the days before `first`; says how many.
+    /// Drops the days before `first`, the oldest first; says how many.
     pub(crate) async fn drop_days_before(&self, first: NaiveDate) -> Result<usize, DbError> {
         let there = self.write(there).await?;
         let mut dropped = 0;
@@ -99,7 +128,9 @@ fn table(day: NaiveDate) -> String {
 
 /// Parents before children, and the advisory lock before both: whoever makes or drops a day does so alone.
 fn lock(conn: &mut PgConnection) -> Result<(), DbError> {
-    Ok(conn.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})"))?)
+    Ok(conn.batch_execute(&format!(
+        "SET LOCAL lock_timeout = {LOCK_WAIT_MS}; SELECT pg_advisory_xact_lock({LOCK})"
+    ))?)
 }
 
 /// The days that have a partition.

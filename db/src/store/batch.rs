@@ -4,14 +4,15 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use diesel::pg::Pg;
 use diesel::query_builder::BoxedSqlQuery;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Integer, Nullable, SmallInt, Timestamptz};
-use model::{Position, Report};
+use model::{Position, Recency, Report};
 
 use super::edges::Place;
 
 /// The one time under which reports without a possible time are stored.
 pub(super) const UNDATED: DateTime<Utc> = DateTime::UNIX_EPOCH;
 /// No terminal of this kind reported before (2010-01-01).
-const DATED_FROM: DateTime<Utc> = DateTime::from_timestamp_secs(1_262_304_000).expect("a time within range");
+pub(super) const DATED_FROM: DateTime<Utc> =
+    DateTime::from_timestamp_secs(1_262_304_000).expect("a time within range");
 /// How far a terminal's clock may be ahead.
 const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
 
@@ -54,6 +55,13 @@ impl Row {
     /// What orders it in its track.
     pub(super) fn at(&self) -> DateTime<Utc> {
         if self.is_dated() { self.device_time } else { self.received_at }
+    }
+
+    /// What tells the latest of its terminal: for equal ones the body decides, so that the order of arrival
+    /// does not.
+    pub(super) fn recency(&self) -> (Recency, i64) {
+        let device_time = self.is_dated().then_some(self.device_time);
+        (Recency::new(device_time, self.received_at), self.report.hash)
     }
 
     /// Its primary key.

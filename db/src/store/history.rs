@@ -1,23 +1,24 @@
-//! The statements of storing: what is read around a batch's reports and what is written.
+//! The statements of storing: what is locked and read of a batch's terminals, and what is written.
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text, Timestamptz, Uuid};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
-use model::{Alarm, AlarmId, AlarmKind, AlarmSet, TerminalId};
+use model::{Alarm, AlarmSet, Recency, TerminalId};
 
 use super::batch::{Columns, Row, UNDATED};
-use super::edges::{Changes, Edge, Instant, Neighbours, Place};
+use super::edges::{Changes, Edge, Instant};
 use crate::DbError;
+use crate::alarm::AlarmRow;
 
 /// The newest of a terminal, as its locked row says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Newest {
     pub(super) dated: Option<Instant>,
     pub(super) undated: Option<Instant>,
-    /// Time and hash of its latest position.
-    pub(super) latest: Option<(DateTime<Utc>, i64)>,
+    /// Recency and hash of its latest position.
+    pub(super) latest: Option<(Recency, i64)>,
 }
 
 impl Newest {
@@ -39,12 +40,14 @@ struct NewestRow {
     #[diesel(sql_type = BigInt)]
     undated_alarms: i64,
     #[diesel(sql_type = Nullable<Timestamptz>)]
-    at: Option<DateTime<Utc>>,
+    device_time: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    received_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<BigInt>)]
     body_hash: Option<i64>,
 }
 
-fn bits(word: i64) -> AlarmSet {
+pub(super) fn bits(word: i64) -> AlarmSet {
     AlarmSet(word.cast_unsigned())
 }
 
@@ -67,7 +70,8 @@ pub(super) fn lock(conn: &mut PgConnection, terminals: &[i64]) -> Result<HashMap
 
 fn lock_rows(conn: &mut PgConnection, terminals: &[i64]) -> Result<HashMap<i64, Newest>, DbError> {
     let rows: Vec<NewestRow> = sql_query(
-        "SELECT terminal_id, dated_at, dated_alarms, undated_at, undated_alarms, at, body_hash \
+        "SELECT terminal_id, dated_at, dated_alarms, undated_at, undated_alarms, device_time, received_at, \
+         body_hash \
          FROM latest_position WHERE terminal_id = ANY ($1) ORDER BY terminal_id FOR UPDATE",
     )
     .bind::<Array<BigInt>, _>(terminals)
@@ -76,7 +80,10 @@ fn lock_rows(conn: &mut PgConnection, terminals: &[i64]) -> Result<HashMap<i64, 
         let newest = Newest {
             dated: row.dated_at.map(|at| Instant { at, alarms: bits(row.dated_alarms) }),
             undated: row.undated_at.map(|at| Instant { at, alarms: bits(row.undated_alarms) }),
-            latest: row.at.zip(row.body_hash),
+            latest: row
+                .received_at
+                .map(|received_at| Recency::new(row.device_time, received_at))
+                .zip(row.body_hash),
         };
         (row.terminal_id, newest)
     });
@@ -99,7 +106,7 @@ pub(super) fn undated_among(
     }
     let rows: Vec<Body> = sql_query(
         "SELECT k.terminal_id, k.body_hash FROM unnest($1::bigint[], $2::bigint[]) AS k (terminal_id, body_hash) \
-         WHERE EXISTS (SELECT FROM position_default p WHERE p.terminal_id = k.terminal_id \
+         WHERE EXISTS (SELECT FROM position_undated p WHERE p.terminal_id = k.terminal_id \
          AND p.device_time = $3 AND p.body_hash = k.body_hash)",
     )
     .bind::<Array<BigInt>, _>(terminals)
@@ -107,100 +114,6 @@ pub(super) fn undated_among(
     .bind::<Timestamptz, _>(UNDATED)
     .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.terminal_id, row.body_hash)).collect())
-}
-
-/// A late instant and what is stored around it.
-pub(super) type Around = HashMap<(i64, bool), HashMap<DateTime<Utc>, Neighbours>>;
-
-#[derive(QueryableByName)]
-struct AroundRow {
-    #[diesel(sql_type = BigInt)]
-    terminal_id: i64,
-    #[diesel(sql_type = Timestamptz)]
-    at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    own_alarms: Option<i64>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    previous_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    previous_alarms: Option<i64>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    next_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    next_alarms: Option<i64>,
-    #[diesel(sql_type = Nullable<Double>)]
-    next_latitude: Option<f64>,
-    #[diesel(sql_type = Nullable<Double>)]
-    next_longitude: Option<f64>,
-    #[diesel(sql_type = Nullable<Double>)]
-    next_speed_kmh: Option<f64>,
-}
-
-/// Reads what is stored around the late instants (terminal, time) of the dated or the undated tracks.
-pub(super) fn around(
-    conn: &mut PgConnection,
-    dated: bool,
-    late: &[(i64, DateTime<Utc>)],
-    into: &mut Around,
-) -> Result<(), DbError> {
-    if late.is_empty() {
-        return Ok(());
-    }
-    // the neighbours are near, mostly: the day around is looked at first, so that two partitions are
-    // touched and not all of them
-    let day = TimeDelta::days(1);
-    let terminals: Vec<i64> = late.iter().map(|(terminal, _)| *terminal).collect();
-    let at: Vec<DateTime<Utc>> = late.iter().map(|(_, at)| *at).collect();
-    let near_from: Vec<DateTime<Utc>> = at.iter().map(|at| *at - day).collect();
-    let near_to: Vec<DateTime<Utc>> = at.iter().map(|at| *at + day).collect();
-    let (table, time, among) = if dated {
-        ("position", "device_time", "p.device_time >= '2010-01-01 00:00:00+00'")
-    } else {
-        ("position_default", "received_at", "NOT p.dated")
-    };
-    let mine = format!("FROM {table} p WHERE p.terminal_id = k.terminal_id AND {among} AND p.{time}");
-    let rows: Vec<AroundRow> = sql_query(format!(
-        "SELECT k.terminal_id, k.at, own.alarms AS own_alarms, \
-           found.previous_at, previous.alarms AS previous_alarms, \
-           found.next_at, next.alarms AS next_alarms, first.latitude AS next_latitude, \
-           first.longitude AS next_longitude, first.speed_kmh AS next_speed_kmh \
-         FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) \
-           AS k (terminal_id, at, near_from, near_to) \
-         CROSS JOIN LATERAL (SELECT \
-           coalesce( \
-             (SELECT p.{time} {mine} < k.at AND p.{time} >= k.near_from ORDER BY p.{time} DESC LIMIT 1), \
-             (SELECT p.{time} {mine} < k.near_from ORDER BY p.{time} DESC LIMIT 1)) AS previous_at, \
-           coalesce( \
-             (SELECT p.{time} {mine} > k.at AND p.{time} <= k.near_to ORDER BY p.{time} LIMIT 1), \
-             (SELECT p.{time} {mine} > k.near_to ORDER BY p.{time} LIMIT 1)) AS next_at) found \
-         LEFT JOIN LATERAL (SELECT bit_or(p.alarms) AS alarms {mine} = k.at) own ON true \
-         LEFT JOIN LATERAL (SELECT bit_or(p.alarms) AS alarms {mine} = found.previous_at) previous ON true \
-         LEFT JOIN LATERAL (SELECT bit_or(p.alarms) AS alarms {mine} = found.next_at) next ON true \
-         LEFT JOIN LATERAL (SELECT p.latitude, p.longitude, p.speed_kmh {mine} = found.next_at \
-           ORDER BY p.body_hash LIMIT 1) first ON true"
-    ))
-    .bind::<Array<BigInt>, _>(&terminals)
-    .bind::<Array<Timestamptz>, _>(&at)
-    .bind::<Array<Timestamptz>, _>(&near_from)
-    .bind::<Array<Timestamptz>, _>(&near_to)
-    .load(conn)?;
-    for row in rows {
-        let instant = |at: Option<DateTime<Utc>>, alarms: Option<i64>| {
-            at.zip(alarms).map(|(at, alarms)| Instant { at, alarms: bits(alarms) })
-        };
-        let place = Place {
-            latitude: row.next_latitude.unwrap_or_default(),
-            longitude: row.next_longitude.unwrap_or_default(),
-            speed_kmh: row.next_speed_kmh.unwrap_or_default(),
-        };
-        let neighbours = Neighbours {
-            own: row.own_alarms.map(bits),
-            previous: instant(row.previous_at, row.previous_alarms),
-            next: instant(row.next_at, row.next_alarms).map(|instant| (instant, place)),
-        };
-        into.entry((row.terminal_id, dated)).or_default().insert(row.at, neighbours);
-    }
-    Ok(())
 }
 
 /// Inserts the rows; gives the keys of those that were not there.
@@ -239,28 +152,6 @@ pub(super) fn insert_only(conn: &mut PgConnection, rows: &[Row]) -> Result<usize
     Ok(columns.bind(query.into_boxed()).execute(conn)?)
 }
 
-#[derive(QueryableByName)]
-struct AlarmRow {
-    #[diesel(sql_type = Uuid)]
-    id: uuid::Uuid,
-    #[diesel(sql_type = BigInt)]
-    terminal_id: i64,
-    #[diesel(sql_type = SmallInt)]
-    kind: i16,
-    #[diesel(sql_type = Bool)]
-    dated: bool,
-    #[diesel(sql_type = Timestamptz)]
-    start_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    end_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Double)]
-    latitude: f64,
-    #[diesel(sql_type = Double)]
-    longitude: f64,
-    #[diesel(sql_type = Double)]
-    speed_kmh: f64,
-}
-
 /// Most alarms that one edge concerns: the one that ends at or covers it and the one after; one to spare.
 const ALARMS_PER_EDGE: i64 = 3;
 
@@ -274,32 +165,46 @@ pub(super) fn alarms(
     let dated: Vec<bool> = edges.iter().map(|(_, dated, _)| *dated).collect();
     let from: Vec<DateTime<Utc>> = edges.iter().map(|(_, _, edge)| edge.from()).collect();
     let rows: Vec<AlarmRow> = sql_query(format!(
-        "SELECT DISTINCT a.id, a.terminal_id, a.kind, a.dated, a.start_at, a.end_at, a.latitude, a.longitude, a.speed_kmh \
+        "SELECT DISTINCT {COLUMNS} \
          FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::timestamptz[]) AS k (terminal_id, kind, dated, at) \
          CROSS JOIN LATERAL (SELECT * FROM alarm a WHERE a.terminal_id = k.terminal_id AND a.kind = k.kind \
            AND a.dated = k.dated AND coalesce(a.end_at, 'infinity') >= k.at \
-           ORDER BY coalesce(a.end_at, 'infinity') LIMIT {ALARMS_PER_EDGE}) a"
+           ORDER BY coalesce(a.end_at, 'infinity') LIMIT {ALARMS_PER_EDGE}) a",
+        COLUMNS = AlarmRow::COLUMNS
     ))
     .bind::<Array<BigInt>, _>(&terminals)
     .bind::<Array<SmallInt>, _>(&kinds)
     .bind::<Array<Bool>, _>(&dated)
     .bind::<Array<Timestamptz>, _>(&from)
     .load(conn)?;
-    let alarms = rows.into_iter().filter_map(|row| {
-        let alarm = Alarm {
-            id: AlarmId(row.id),
-            terminal: TerminalId(row.terminal_id),
-            kind: u8::try_from(row.kind).ok().and_then(AlarmKind::new)?,
-            start: row.start_at,
-            end: row.end_at,
-            confirmed: true,
-            latitude: row.latitude,
-            longitude: row.longitude,
-            speed_kmh: row.speed_kmh,
-        };
-        Some((row.dated, alarm))
-    });
-    Ok(alarms.collect())
+    Ok(rows.into_iter().filter_map(|row| Some((row.dated, row.into_alarm()?))).collect())
+}
+
+/// The alarms of terminals (with the track and an instant of it) that start at that instant, and those that
+/// end there.
+pub(super) fn alarms_at(
+    conn: &mut PgConnection,
+    instants: &[(i64, bool, DateTime<Utc>)],
+) -> Result<(Vec<Alarm>, Vec<Alarm>), DbError> {
+    let terminals: Vec<i64> = instants.iter().map(|(terminal, _, _)| *terminal).collect();
+    let dated: Vec<bool> = instants.iter().map(|(_, dated, _)| *dated).collect();
+    let at: Vec<DateTime<Utc>> = instants.iter().map(|(_, _, at)| *at).collect();
+    // each kind is named, so that the indexes, in which it comes second, lead to the time
+    let mut find = |time: &str| -> Result<Vec<Alarm>, DbError> {
+        let rows: Vec<AlarmRow> = sql_query(format!(
+            "SELECT DISTINCT {COLUMNS} \
+             FROM unnest($1::bigint[], $2::boolean[], $3::timestamptz[]) AS k (terminal_id, dated, at) \
+             JOIN alarm a ON a.terminal_id = k.terminal_id AND a.dated = k.dated AND {time} = k.at \
+               AND a.kind = ANY (ARRAY (SELECT generate_series(0, 63)::smallint))",
+            COLUMNS = AlarmRow::COLUMNS
+        ))
+        .bind::<Array<BigInt>, _>(&terminals)
+        .bind::<Array<Bool>, _>(&dated)
+        .bind::<Array<Timestamptz>, _>(&at)
+        .load(conn)?;
+        Ok(rows.into_iter().filter_map(AlarmRow::into_alarm).collect())
+    };
+    Ok((find("a.start_at")?, find("coalesce(a.end_at, 'infinity')")?))
 }
 
 /// Writes what became different. `dated` tells the track of each added alarm.
@@ -405,7 +310,7 @@ pub(super) fn change_latest(
     let query = sql_query(format!(
         "UPDATE latest_position l SET dated_at = k.dated_at, dated_alarms = k.dated_alarms, \
            undated_at = k.undated_at, undated_alarms = k.undated_alarms, \
-           at = CASE WHEN k.dated THEN k.device_time ELSE k.received_at END, body_hash = k.body_hash, \
+           at = CASE WHEN k.dated THEN least(k.device_time, k.received_at) ELSE k.received_at END, body_hash = k.body_hash, \
            device_time = CASE WHEN k.dated THEN k.device_time END, received_at = k.received_at, \
            latitude = k.latitude, longitude = k.longitude, altitude_m = k.altitude_m, speed_kmh = k.speed_kmh, \
            direction_deg = k.direction_deg, status = k.status, alarms = k.alarms, mileage_km = k.mileage_km, \

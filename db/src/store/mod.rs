@@ -1,17 +1,19 @@
 //! Storing reports: a batch in one transaction, with the alarm edges that it brings.
 //!
 //! A batch locks its terminals' `latest_position` rows in the order of their keys; whatever else it reads and
-//! writes belongs to these terminals, so batches never wait for each other both ways. Reports newer than
-//! the newest stored are taken against what the locked row says; late ones against their neighbours in the
+//! writes belongs to these terminals, so batches never wait for each other both ways. Of the table of positions it
+//! touches the parent before the partitions, as whoever drops a day does. Reports newer than the newest stored are taken against what the locked row says; late ones against their neighbours in the
 //! track, read by one statement for all of the batch.
 
 mod batch;
 mod edges;
 mod history;
+mod neighbours;
+mod retelling;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel::{Connection, PgConnection};
 use model::{Alarm, AlarmChange, Report, TerminalId};
@@ -19,7 +21,8 @@ use tracing::warn;
 
 use batch::Row;
 use edges::{Changes, Runs, Sighting};
-use history::{Around, Newest};
+use history::Newest;
+use neighbours::{Around, Late};
 
 use crate::{Db, DbError};
 
@@ -148,12 +151,11 @@ fn is_about_the_data(error: &DbError) -> bool {
     const VALUES: [&str; 4] =
         ["out of range", "invalid byte sequence", "invalid input syntax", "value too long"];
     match error {
-        DbError::Conflict(_) => true,
+        DbError::Conflict(_) | DbError::Invalid(_) => true,
         DbError::Query(Diesel::SerializationError(_)) => true,
         DbError::Query(Diesel::DatabaseError(kind, info)) => match kind {
             DatabaseErrorKind::CheckViolation
             | DatabaseErrorKind::NotNullViolation
-            | DatabaseErrorKind::ForeignKeyViolation
             | DatabaseErrorKind::ExclusionViolation => true,
             _ => VALUES.iter().any(|value| info.message().contains(value)),
         },
@@ -245,16 +247,16 @@ fn neighbours(
 ) -> Result<Around, DbError> {
     let mut around = Around::new();
     for dated in [true, false] {
-        let late: BTreeSet<(i64, DateTime<Utc>)> = rows
+        let late: BTreeSet<Late> = rows
             .iter()
             .filter(|row| row.is_dated() == dated)
-            .filter(|row| {
-                let track = newest.get(&row.terminal).and_then(|newest| newest.track(dated));
-                track.is_some_and(|newest| row.at() <= newest.at)
+            .filter_map(|row| {
+                let track = newest.get(&row.terminal).and_then(|newest| newest.track(dated))?;
+                let late = Late { at: row.at(), terminal: row.terminal, newest: track.at };
+                (late.at <= late.newest).then_some(late)
             })
-            .map(|row| (row.terminal, row.at()))
             .collect();
-        history::around(conn, dated, &late.into_iter().collect::<Vec<_>>(), &mut around)?;
+        neighbours::read(conn, dated, late.into_iter().collect(), &mut around)?;
     }
     Ok(around)
 }
@@ -299,10 +301,10 @@ fn change_newest(
 ) -> Result<(), DbError> {
     let mut latest: BTreeMap<i64, &Row> = BTreeMap::new();
     for ((terminal, _), rows) in tracks {
-        let (Some(last), Some(known)) = (rows.last(), newest.get_mut(terminal)) else { continue };
-        let key = (last.at(), last.report.hash);
-        if known.latest.is_none_or(|known| key > known) {
-            known.latest = Some(key);
+        let Some(known) = newest.get_mut(terminal) else { continue };
+        let Some(last) = rows.iter().max_by_key(|row| row.recency()) else { continue };
+        if known.latest.is_none_or(|known| last.recency() > known) {
+            known.latest = Some(last.recency());
             latest.insert(*terminal, last);
         }
     }

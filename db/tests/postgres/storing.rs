@@ -47,7 +47,7 @@ async fn poison_row_that_blocks_its_batch() {
     let mut ahead = report(t, Some(at(0) + TimeDelta::days(40)), 0, 2);
     let stored = test.db().store_reports(vec![undated.clone(), ahead.clone()]).await.expect("stored");
     assert_eq!(stored.outcomes, [Outcome::Inserted, Outcome::Inserted]);
-    assert_eq!(count(&test, "position_default WHERE NOT dated AND device_time = 'epoch'"), 2);
+    assert_eq!(count(&test, "position_undated WHERE NOT dated AND device_time = 'epoch'"), 2);
     undated.position.received_at += TimeDelta::hours(1);
     // the same report, sent again when its time has become possible
     ahead.position.received_at += TimeDelta::days(60);
@@ -172,14 +172,72 @@ async fn a_late_farewell_of_an_old_link_changes_nothing() {
     let test = TestDb::new().await;
     let t = terminal(&test, "105").await;
     test.db().store_reports(vec![report(t, Some(at(0)), 0b1, 1)]).await.expect("stored");
-    let old = test.db().session_opened(t, "node-a", "192.0.2.1:1").await.expect("opened");
-    assert_eq!((old.newest_at, old.alarms), (Some(at(0)), AlarmSet(1)));
-    let new = test.db().session_opened(t, "node-b", "192.0.2.1:2").await.expect("opened");
-    assert!(!test.db().session_closed(t, old.epoch).await.expect("answered"));
+    let gone = TerminalId(999_999);
+    let open = async |node: &str| {
+        let links = [(t, "192.0.2.1:1".to_owned()), (gone, "192.0.2.1:2".to_owned())];
+        let opened = test.db().sessions_opened(node, &links).await.expect("opened");
+        assert!(!opened.contains_key(&gone), "a terminal that was deleted");
+        opened[&t]
+    };
+    let old = open("node-a").await;
+    assert_eq!((old.newest.at, old.newest.alarms), (Some(at(0)), AlarmSet(1)));
+    let newest = test.db().newest_alarms(&[t, gone]).await.expect("read");
+    assert_eq!(newest.into_iter().collect::<Vec<_>>(), [(t, old.newest)]);
+    let new = open("node-b").await;
+    let closed = async |epoch| test.db().sessions_closed(&[(t, epoch), (gone, 1)]).await.expect("answered");
+    assert_eq!(closed(old.epoch).await, []);
     assert!(test.db().terminal(&Scope::platform(), t).await.expect("known").online);
     assert_eq!(test.db().sessions_lost("node-a").await.expect("answered"), []);
-    assert!(test.db().session_closed(t, new.epoch).await.expect("answered"));
+    assert_eq!(closed(new.epoch).await, [t]);
     assert!(!test.db().terminal(&Scope::platform(), t).await.expect("known").online);
+}
+
+#[tokio::test]
+async fn a_report_from_the_future_does_not_hold_the_latest_position() {
+    let test = TestDb::new().await;
+    let t = terminal(&test, "106").await;
+    // arrival and device time in seconds; the latest afterwards, by arrival
+    let steps = [
+        (0, Some(0), 0),
+        (10, Some(80_000), 10), // ahead of its arrival, but within what a clock may be
+        (20, Some(20), 20),
+        (30, Some(5), 20), // waited in the terminal
+        (40, None, 40),
+        (50, Some(50), 50),
+    ];
+    for (salt, (arrival, device, latest)) in (0..).zip(steps) {
+        let mut report = report(t, device.map(at), 0, salt);
+        report.position.received_at = at(arrival);
+        test.db().store_reports(vec![report]).await.expect("stored");
+        let stored = test.db().latest_position(&Scope::platform(), t).await.expect("known").position;
+        let received = stored.expect("one").received_at;
+        assert_eq!((received - at(0)).num_seconds(), latest, "after the report of second {arrival}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_batch_did_to_alarms_is_told_again() {
+    let test = TestDb::new().await;
+    let t = terminal(&test, "107").await;
+    let batch =
+        vec![report(t, Some(at(0)), 0b1, 1), report(t, Some(at(9)), 0b10, 2), report(t, None, 0b100, 3)];
+    let told = test.db().store_reports(batch.clone()).await.expect("stored").alarms;
+    assert_eq!(told.len(), 4, "three starts and an end");
+    let again = test.db().store_reports(batch.clone()).await.expect("stored");
+    assert_eq!(again.alarms, [], "duplicates do nothing");
+    let mut again = test.db().alarm_changes_at(&batch).await.expect("asked");
+    // a start tells the state of now, hence the end too
+    for (change, alarm) in &told {
+        let found = again.iter().position(|(c, a)| c == change && a.id == alarm.id);
+        again.remove(found.unwrap_or_else(|| panic!("{change:?} of {} is missing", alarm.kind)));
+    }
+    assert_eq!(again, []);
+    let other = report(t, Some(at(4)), 0, 4);
+    assert_eq!(
+        test.db().alarm_changes_at(&[other]).await.expect("asked"),
+        [],
+        "nothing starts or ends there"
+    );
 }
 
 #[tokio::test]
