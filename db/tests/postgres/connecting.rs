@@ -10,6 +10,8 @@ use std::time::Duration;
 use db::testing::TestDb;
 use db::{Db, DbError, DbSettings, PoolSettings};
 
+use crate::support::{count, terminal, until};
+
 /// A way to the server that passes everything on but, while it `stalls`, nothing from the moment at which a
 /// connection is set up for its pool.
 fn stalling(conninfo: &str) -> (String, Arc<AtomicBool>) {
@@ -85,4 +87,29 @@ async fn a_handle_works_once_its_database_was_found_fit() {
     for _ in 0..2 {
         assert!(matches!(away.open().await, Err(DbError::Unavailable(_))));
     }
+}
+
+#[tokio::test]
+async fn a_fleet_that_comes_back_at_once_keeps_no_person_waiting() {
+    // as slow a machine as may be: what is looked at is who waits for whom
+    let links = PoolSettings { connections: 2, wait_timeout_ms: 60_000, query_timeout_ms: 60_000 };
+    let test = TestDb::with(DbSettings { links, ..DbSettings::default() }).await;
+    let t = terminal(&test, "600").await;
+    let held = test.hold("SELECT FROM terminal FOR UPDATE");
+    let opening: Vec<_> = (0..8)
+        .map(|_| {
+            let db = test.db().clone();
+            tokio::spawn(async move { db.sessions_opened("node", &[(t, "192.0.2.1:1".to_owned())]).await })
+        })
+        .collect();
+    let waits = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("every connection for sessions waits", async || count(&test, waits) == 2).await;
+    assert!(test.db().credentials("nobody").await.expect("answered meanwhile").is_none());
+    drop(held);
+    let mut epochs = Vec::new();
+    for opened in opening {
+        epochs.extend(opened.await.expect("no panic").expect("opened").values().map(|session| session.epoch));
+    }
+    epochs.sort_unstable();
+    assert_eq!(epochs, (1..=8).collect::<Vec<_>>(), "each link has an epoch of its own");
 }
