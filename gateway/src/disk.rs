@@ -29,8 +29,11 @@ pub(crate) struct LocalDisk;
 impl Disk for LocalDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = File::options().append(true).create_new(true).open(path)?;
-        if let Some(dir) = path.parent() {
-            File::open(dir)?.sync_all()?;
+        let named = path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
+        if let Err(error) = named {
+            // Not made, then: nobody would ever remove it.
+            std::fs::remove_file(path)?;
+            return Err(error);
         }
         Ok(Box::new(file))
     }

@@ -1,0 +1,304 @@
+//! What the spool keeps on disk: segments, numbered files of records, the oldest first.
+//!
+//! A segment goes only when everything in it was stored; after a crash it is drained again from its start, which
+//! is harmless because storing is idempotent. Nothing is appended to a segment of a former life. Damaged bytes, a torn
+//! tail among them, are passed over: they cost the records that they hit. A segment that has any is not removed when
+//! it was drained but put aside for people.
+
+use std::collections::VecDeque;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::record::{RECORD_BYTES_MAX, Record, Salt};
+use super::{AppendError, Chunk, GROUP_BYTES_MAX, Shared};
+use crate::disk::{Disk, DiskFile};
+
+/// Where one segment ends and the next begins: what is freed at once, and read again at most after a crash.
+const SEGMENT_BYTES_MAX: u64 = 8 << 20;
+/// Damaged segments kept for people; the oldest gives way.
+pub(super) const DAMAGED_MAX: usize = 16;
+/// How long a start waits for the process that has the folder: it may be ending.
+const LOCK_WITHIN: Duration = Duration::from_secs(5);
+/// How often it looks meanwhile.
+const LOCK_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// One file of the spool.
+struct Segment {
+    number: u64,
+    salt: Salt,
+    /// Where its last whole record ends.
+    bytes: u64,
+    /// Everything before is stored.
+    stored: u64,
+    /// Whether bytes of it had to be passed over.
+    is_damaged: bool,
+}
+
+/// The spool itself, on its thread.
+pub(super) struct Store {
+    dir: PathBuf,
+    bytes_max: u64,
+    disk: Arc<dyn Disk>,
+    shared: Arc<Shared>,
+    /// Oldest first. The last one is written to while `open` holds its file.
+    segments: VecDeque<Segment>,
+    open: Option<Box<dyn DiskFile>>,
+    next_number: u64,
+    /// Held while this lives.
+    _lock: File,
+}
+
+impl Store {
+    pub(super) fn open(
+        dir: &Path,
+        bytes_max: u64,
+        disk: Arc<dyn Disk>,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let lock = lock(dir)?;
+        let mut found: Vec<Segment> = std::fs::read_dir(dir)?
+            .filter_map(|entry| Segment::named(&entry.ok()?.file_name().into_string().ok()?))
+            .collect();
+        found.sort_unstable_by_key(|segment| segment.number);
+        let next_number = found.last().map_or(1, |last| last.number + 1);
+        let mut store = Self {
+            dir: dir.to_owned(),
+            bytes_max,
+            disk,
+            shared,
+            segments: VecDeque::new(),
+            open: None,
+            next_number,
+            _lock: lock,
+        };
+        for mut segment in found {
+            store.look_through(&mut segment)?;
+            store.segments.push_back(segment);
+            if store.segments.back().is_some_and(|last| last.bytes == 0) {
+                store.remove(store.segments.len() - 1)?;
+            }
+        }
+        store.publish_bytes();
+        Ok(store)
+    }
+
+    /// Finds where the last whole record of a segment of a former life ends, and what is damaged before and
+    /// behind it.
+    fn look_through(&self, segment: &mut Segment) -> io::Result<()> {
+        let content = std::fs::read(segment.path(&self.dir))?;
+        let (mut read, mut passed) = (0, 0);
+        while let Some((before, _, end)) = Record::find(segment.salt, content.get(read..).unwrap_or_default())
+        {
+            passed += before;
+            read += end;
+        }
+        segment.bytes = read as u64;
+        let tail = content.len() - read;
+        if passed > 0 {
+            tracing::error!(
+                segment = segment.number,
+                bytes = passed,
+                "the spool is damaged: acknowledged reports are lost"
+            );
+        }
+        if tail > 0 {
+            // The power went in mid-write, mostly: what was torn was never acknowledged.
+            tracing::warn!(segment = segment.number, bytes = tail, "the spool ends in no whole record");
+        }
+        self.note_damage(segment, passed + tail);
+        Ok(())
+    }
+
+    fn note_damage(&self, segment: &mut Segment, bytes: usize) {
+        segment.is_damaged |= bytes > 0;
+        self.shared.cut_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Puts the records on disk, all or none.
+    pub(super) fn append(&mut self, records: &[Record]) -> Result<(), AppendError> {
+        if self.shared.failed.load(Ordering::Acquire) {
+            return Err(AppendError::Failed);
+        }
+        let wanted: usize = records.iter().map(Record::bytes).sum();
+        let on_disk: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        if on_disk + wanted as u64 > self.bytes_max {
+            return Err(AppendError::Full);
+        }
+        if self.segments.back().is_some_and(|last| last.bytes >= SEGMENT_BYTES_MAX) {
+            self.open = None;
+        }
+        if self.open.is_none() {
+            self.start_segment().map_err(|error| {
+                tracing::warn!(%error, "no further spool segment can be made");
+                AppendError::Full
+            })?;
+        }
+        let (Some(file), Some(segment)) = (self.open.as_mut(), self.segments.back_mut()) else {
+            return Err(AppendError::Failed);
+        };
+        let mut bytes = Vec::with_capacity(wanted);
+        for record in records {
+            record.encode(segment.salt, &mut bytes);
+        }
+        if let Err(error) = file.append(&bytes) {
+            // A full disk: cut what was half written, so that the next record begins where it must. The same
+            // file is tried again: another would be one more on a disk that has no room.
+            tracing::warn!(%error, "the spool cannot be written");
+            let path = segment.path(&self.dir);
+            return Err(match self.disk.cut(&path, segment.bytes) {
+                Ok(()) => AppendError::Full,
+                Err(error) => self.fail(&error),
+            });
+        }
+        if let Err(error) = file.sync() {
+            return Err(self.fail(&error));
+        }
+        segment.bytes += bytes.len() as u64;
+        self.publish_bytes();
+        Ok(())
+    }
+
+    fn start_segment(&mut self) -> io::Result<()> {
+        let (number, salt) = (self.next_number, Salt::random());
+        self.next_number += 1;
+        let segment = Segment { number, salt, bytes: 0, stored: 0, is_damaged: false };
+        self.open = Some(self.disk.create(&segment.path(&self.dir))?);
+        self.segments.push_back(segment);
+        Ok(())
+    }
+
+    /// Ends acknowledging for good: after a failed fsync the kernel may have dropped the pages, and a later
+    /// fsync that succeeds would say nothing about them.
+    fn fail(&mut self, error: &io::Error) -> AppendError {
+        tracing::error!(%error, "the spool's disk failed: reports stay unanswered while the database is away");
+        self.shared.failed.store(true, Ordering::Release);
+        self.open = None;
+        AppendError::Failed
+    }
+
+    /// The oldest records, at most `records_max`; None when there are none.
+    pub(super) fn oldest(&mut self, records_max: usize) -> io::Result<Option<Chunk>> {
+        loop {
+            self.remove_stored(0)?;
+            let Some(first) = self.segments.front() else { return Ok(None) };
+            let (number, salt, at, left) =
+                (first.number, first.salt, first.stored, first.bytes - first.stored);
+            let content = self.disk.read(&first.path(&self.dir), at, left.min(GROUP_BYTES_MAX as u64))?;
+            let (mut records, mut read, mut passed) = (Vec::new(), 0, 0);
+            while records.len() < records_max {
+                let found = Record::find(salt, content.get(read..).unwrap_or_default());
+                let Some((before, record, end)) = found else { break };
+                records.push(record);
+                passed += before;
+                read += end;
+            }
+            let is_all = content.len() as u64 >= left || content.len() < GROUP_BYTES_MAX;
+            if records.is_empty() {
+                // No record in sight: go on where one could begin that ends beyond it, or give the segment up.
+                passed = if is_all { content.len() } else { content.len() - RECORD_BYTES_MAX };
+                read = if is_all { usize::try_from(left).unwrap_or(usize::MAX) } else { passed };
+            }
+            if let Some(first) = self.segments.front_mut()
+                && passed > 0
+            {
+                let known = first.is_damaged;
+                first.is_damaged = true;
+                if !known {
+                    tracing::error!(segment = number, "the spool is damaged: acknowledged reports are lost");
+                    self.shared.cut_bytes.fetch_add(passed as u64, Ordering::Relaxed);
+                }
+            }
+            let end = at + read as u64;
+            if !records.is_empty() {
+                return Ok(Some(Chunk { records, segment: number, end }));
+            }
+            self.stored(number, end);
+        }
+    }
+
+    /// Everything of segment `number` up to `end` is stored.
+    pub(super) fn stored(&mut self, number: u64, end: u64) {
+        if let Some(segment) = self.segments.iter_mut().find(|segment| segment.number == number) {
+            segment.stored = segment.stored.max(end.min(segment.bytes));
+        }
+        // One that is open and empty stays: something may be about to be written.
+        if let Err(error) = self.remove_stored(1) {
+            tracing::warn!(%error, "a drained spool segment cannot be removed");
+        }
+        self.publish_bytes();
+    }
+
+    /// Removes the oldest segments of which everything is stored and that hold `bytes_min` at least.
+    fn remove_stored(&mut self, bytes_min: u64) -> io::Result<()> {
+        while self
+            .segments
+            .front()
+            .is_some_and(|first| first.stored >= first.bytes && first.bytes >= bytes_min)
+        {
+            if self.segments.len() == 1 {
+                self.open = None;
+            }
+            self.remove(0)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a segment, or puts it aside where it is damaged.
+    fn remove(&mut self, place: usize) -> io::Result<()> {
+        let Some(segment) = self.segments.remove(place) else { return Ok(()) };
+        let path = segment.path(&self.dir);
+        if !segment.is_damaged {
+            return std::fs::remove_file(path);
+        }
+        let kept = path.with_extension("damaged");
+        std::fs::rename(&path, &kept)?;
+        tracing::warn!(kept = %kept.display(), "a damaged spool segment is kept");
+        let mut damaged: Vec<PathBuf> = std::fs::read_dir(&self.dir)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|ending| ending == "damaged"))
+            .collect();
+        damaged.sort_unstable();
+        let beyond = damaged.len().saturating_sub(DAMAGED_MAX);
+        damaged[..beyond].iter().try_for_each(std::fs::remove_file)
+    }
+
+    fn publish_bytes(&self) {
+        let left = self.segments.iter().map(|segment| segment.bytes - segment.stored).sum();
+        self.shared.bytes.store(left, Ordering::Relaxed);
+    }
+}
+
+impl Segment {
+    /// Number and salt are the name: no damage inside the file can touch them.
+    fn path(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("{:016}-{:016x}.spool", self.number, self.salt.0))
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let (number, salt) = name.strip_suffix(".spool")?.split_once('-')?;
+        let salt = Salt(u64::from_str_radix(salt, 16).ok()?);
+        Some(Self { number: number.parse().ok()?, salt, bytes: 0, stored: 0, is_damaged: false })
+    }
+}
+
+/// Makes the folder this process's own: two that number and remove its segments would lose some.
+fn lock(dir: &Path) -> io::Result<File> {
+    let lock = File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
+    let until = Instant::now() + LOCK_WITHIN;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_LOOK_EVERY),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("{} is in use by another gateway", dir.display());
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+            }
+        }
+    }
+}
