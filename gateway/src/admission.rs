@@ -102,9 +102,8 @@ pub(crate) async fn authenticate(gate: &Gate, sim: &Sim, code: &[u8]) -> Authent
         }
         Ok(None) => Authentication::Refused { close },
         Err(Away) => match (grant, gate.known.of(sim)) {
-            (Ok(grant), Some(entry)) if is_current(grant, entry) => admitted(entry.terminal),
-            (Ok(_), Some(_)) => Authentication::Refused { close: false },
-            (Ok(grant), None) => {
+            (Ok(grant), Some(entry)) if !is_current(grant, entry) => Authentication::Refused { close: false },
+            (Ok(grant), _) => {
                 Authentication::Admitted { terminal: grant.terminal, unchecked: Some(grant.revocations) }
             }
             (Err(CodeError::Foreign), Some(entry)) if gate.settings.admission == Admission::Open => {
@@ -149,6 +148,10 @@ async fn lookup(gate: &Gate, sim: &Sim, grant: Option<Grant>) -> Result<Option<E
         }
         Err(error) => {
             tracing::debug!(terminal.sim = %sim, %error, "authentication without the database");
+            if matches!(error, DbError::Unavailable(_)) {
+                // The next ones need not wait to find the same.
+                gate.database.lost(&error);
+            }
             Err(Away)
         }
     }

@@ -208,28 +208,10 @@ fn wire_profile(profile: Profile) -> StreamProfile {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use model::Channel;
-    use tokio::sync::{mpsc, watch};
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
-
-    fn link() -> Link {
-        Link {
-            number: 1,
-            sim: "13912345678".parse().expect("a SIM"),
-            sim_bytes: 6,
-            local: IpAddr::from([192, 0, 2, 7]),
-            peer: IpAddr::from([192, 0, 2, 8]),
-            unchecked: None,
-            session: watch::Sender::default(),
-            orders: mpsc::channel(1).0,
-            attributes: watch::Sender::default(),
-            close: CancellationToken::new(),
-        }
-    }
+    use crate::link::tests::link;
 
     #[test]
     fn without_a_host_a_terminal_is_sent_to_the_address_that_it_dialled() {
@@ -239,7 +221,7 @@ mod tests {
             host: None,
             tcp_port: 6602,
         };
-        let downlink = downlink(&command, &link()).expect("fits");
+        let downlink = downlink(&command, &link(1)).expect("fits");
         assert_eq!(downlink.id, 0x9101);
         assert_eq!(downlink.body[..], *b"\x09192.0.2.7\x19\xca\x00\x00\x03\x00\x01");
     }
@@ -247,7 +229,7 @@ mod tests {
     #[test]
     fn a_stop_closes_sound_and_pictures_of_its_profile() {
         let command = Command::StopLive { channel: Channel::new(3).expect("not 0"), profile: Profile::Main };
-        let downlink = downlink(&command, &link()).expect("fits");
+        let downlink = downlink(&command, &link(1)).expect("fits");
         assert_eq!((downlink.id, &downlink.body[..]), (0x9102, &[3, 0, 0, 0][..]));
     }
 }

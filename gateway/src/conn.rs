@@ -35,8 +35,8 @@ const READ_BYTES: usize = 4 * 1024;
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// How often a connection may ask to be registered or authenticated before it must have succeeded once.
 const ATTEMPTS_MAX: u32 = 10;
-/// How long an authentication waits for the database to open the terminal's session, which brings its alarm
-/// bits. A slow database delays nobody longer.
+/// How long an authentication waits for the database to open the terminal's session, which brings the alarms
+/// that last. A slow database delays nobody longer.
 const SESSION_WITHIN: Duration = Duration::from_secs(1);
 /// How long a link stays after a refused registration where it is to be closed: enough for the terminal to
 /// hear the answer, and to be refused an authentication too if it tries.
@@ -94,8 +94,8 @@ pub(crate) struct Conn {
 struct Linked {
     terminal: TerminalId,
     link: Arc<Link>,
-    /// Its alarm bits as last seen; None while the database could not say.
-    seen: Option<Seen>,
+    /// Its alarm bits as last seen.
+    seen: Seen,
 }
 
 impl Conn {
@@ -311,7 +311,7 @@ impl Conn {
             local: self.local.ip(),
             peer: self.peer.ip().to_canonical(),
             unchecked,
-            session: watch::Sender::default(),
+            newest: watch::Sender::default(),
             orders: self.orders_in.clone(),
             attributes: watch::Sender::default(),
             close: self.close.clone(),
@@ -323,18 +323,20 @@ impl Conn {
             self.gate.events.publish(PlatformEvent::Presence { terminal, presence });
         }
         tracing::info!(terminal.sim = %sim, terminal.id = %terminal, peer = %self.peer, "terminal {sim} authenticated");
-        let mut session = link.session.subscribe();
-        self.linked = Some(Linked { terminal, link, seen: None });
-        if !self.gate.database.is_away() {
-            let opened = session.wait_for(Option::is_some);
-            let _ = tokio::time::timeout(SESSION_WITHIN, opened).await;
+        let mut newest = link.newest.subscribe();
+        self.linked = Some(Linked { terminal, link, seen: Seen::default() });
+        if !self.gate.database.is_away() && self.gate.spool.bytes() == 0 {
+            let known = newest.wait_for(Option::is_some);
+            let _ = tokio::time::timeout(SESSION_WITHIN, known).await;
         }
     }
 
-    /// The bits are taken from the session once, when the database has opened it.
+    /// What was stored before this link is taken in once, when it is known.
     fn load_alarms(linked: &mut Linked) {
-        if linked.seen.is_none() {
-            linked.seen = linked.link.session.borrow().map(Seen::from);
+        if !linked.seen.is_complete()
+            && let Some(newest) = *linked.link.newest.borrow()
+        {
+            linked.seen.complete(newest);
         }
     }
 
@@ -363,10 +365,8 @@ impl Conn {
         for body in bodies {
             match normalise::report(linked.terminal, &body, received_at) {
                 Ok(report) => {
-                    if let Some(seen) = &mut linked.seen {
-                        for alarm in seen.started_by(&report.position) {
-                            self.gate.publish_alarm_started(alarm);
-                        }
+                    for alarm in linked.seen.started_by(&report.position) {
+                        self.gate.publish_alarm_started(alarm);
                     }
                     reports.push(report);
                 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::gate::Gate;
 use crate::normalise;
 use crate::trouble::Trouble;
-use crate::writer;
+use crate::writer::{self, Before};
 
 /// Rest after an attempt that failed.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -67,7 +67,7 @@ async fn step(gate: &Gate) -> Step {
         .filter_map(|record| normalise::report(record.terminal, &record.body, record.received_at).ok())
         .collect();
     let count = reports.len();
-    match writer::store(gate, reports).await {
+    match writer::store(gate, reports, Before::Perhaps).await {
         Ok(()) => {
             gate.spool.stored(&chunk).await;
             gate.counts.drained.add(count);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use db::TerminalSession;
+use db::NewestAlarms;
 use model::{AvAttributes, Sim, TerminalId};
 use parking_lot::RwLock;
 use protocol::jt808::server::{Answer, Downlink};
@@ -47,8 +47,9 @@ pub(crate) struct Link {
     /// The revocation count of the code that let it in, where the database could not be asked whether it
     /// is still the current one.
     pub(crate) unchecked: Option<u32>,
-    /// The session that the database opened for it, once it did.
-    pub(crate) session: watch::Sender<Option<TerminalSession>>,
+    /// What the terminal's newest report before this link said, once that can be known: the database has opened
+    /// the session, and nothing from before is still in the spool.
+    pub(crate) newest: watch::Sender<Option<NewestAlarms>>,
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) attributes: watch::Sender<Attributes>,
     /// Ends the link's task.
@@ -91,24 +92,30 @@ impl Links {
         self.by_terminal.read().get(&terminal).cloned()
     }
 
+    /// The number of each terminal's link.
+    pub(crate) fn numbers(&self) -> HashMap<TerminalId, u64> {
+        self.by_terminal.read().iter().map(|(terminal, link)| (*terminal, link.number)).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_terminal.read().len()
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn link(links: &Links) -> Arc<Link> {
+    /// Of a 2013 terminal at 192.0.2.8 that dialled 192.0.2.7.
+    pub(crate) fn link(number: u64) -> Arc<Link> {
         Arc::new(Link {
-            number: links.next_number(),
-            sim: "1".parse().expect("a SIM"),
+            number,
+            sim: "13912345678".parse().expect("a SIM"),
             sim_bytes: 6,
-            local: IpAddr::from([127, 0, 0, 1]),
-            peer: IpAddr::from([127, 0, 0, 1]),
+            local: IpAddr::from([192, 0, 2, 7]),
+            peer: IpAddr::from([192, 0, 2, 8]),
             unchecked: None,
-            session: watch::Sender::default(),
+            newest: watch::Sender::default(),
             orders: mpsc::channel(1).0,
             attributes: watch::Sender::default(),
             close: CancellationToken::new(),
@@ -119,7 +126,7 @@ mod tests {
     fn the_newest_link_wins_and_a_late_end_of_the_old_one_changes_nothing() {
         let links = Links::default();
         let terminal = TerminalId(1);
-        let (old, new) = (link(&links), link(&links));
+        let (old, new) = (link(links.next_number()), link(links.next_number()));
         assert!(links.put(terminal, Arc::clone(&old)).is_none());
         assert!(links.put(terminal, Arc::clone(&new)).is_some());
         assert!(old.close.is_cancelled() && !new.close.is_cancelled());

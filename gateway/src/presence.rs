@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::DbError;
-use futures_util::StreamExt as _;
 use model::{Event, Presence as State, TerminalId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -17,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::gate::Gate;
 use crate::link::Link;
 
-/// Terminals handled at a time: as many as the database's control pool has connections.
-const AT_ONCE: usize = 2;
+/// Most terminals in one statement: a whole fleet comes back at once after an outage.
+const AT_ONCE: usize = 500;
+/// How often every terminal is looked at although nobody said so.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Rest after the database did not take something.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long the last words may take when the gateway stops.
@@ -36,6 +37,8 @@ pub(crate) struct Presence {
 struct Told {
     link: u64,
     epoch: i64,
+    /// Whether the link was told which alarms last.
+    knows_alarms: bool,
 }
 
 impl Presence {
@@ -56,7 +59,13 @@ pub(crate) async fn run(gate: Arc<Gate>, stop: CancellationToken) {
         return;
     }
     let mut told = HashMap::new();
-    while stop.run_until_cancelled(gate.presence.look.notified()).await.is_some() {
+    loop {
+        let noticed = tokio::time::timeout(LOOK_EVERY, gate.presence.look.notified());
+        match stop.run_until_cancelled(noticed).await {
+            None => break,
+            Some(Ok(())) => {}
+            Some(Err(_)) => look_anyway(&gate, &told),
+        }
         if !settle_all(&gate, &mut told).await {
             // Its permit is kept: the next round begins at once after the rest.
             gate.presence.look.notify_one();
@@ -86,72 +95,149 @@ async fn forget_former_life(gate: &Gate) {
     }
 }
 
+/// Notes every terminal whose link is not the one that the database was told of.
+fn look_anyway(gate: &Gate, told: &HashMap<TerminalId, Told>) {
+    let links = gate.links.numbers();
+    let mut changed = gate.presence.changed.lock();
+    changed.extend(told.keys().filter(|terminal| !links.contains_key(terminal)));
+    changed.extend(
+        links
+            .iter()
+            .filter(|(terminal, link)| told.get(terminal).is_none_or(|told| told.link != **link))
+            .map(|(terminal, _)| terminal),
+    );
+}
+
 /// Whether everything that changed was told.
 async fn settle_all(gate: &Gate, told: &mut HashMap<TerminalId, Told>) -> bool {
-    let changed = gate.presence.take();
-    let mut settled = futures_util::stream::iter(changed)
-        .map(|terminal| {
-            let before = told.get(&terminal).copied();
-            async move { (terminal, settle(gate, terminal, before).await) }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await
-        .into_iter();
+    let changed: Vec<TerminalId> = gate.presence.take().into_iter().collect();
     let mut all = true;
-    for (terminal, result) in settled.by_ref() {
-        match result {
-            Ok(Some(now)) => {
-                told.insert(terminal, now);
-            }
-            Ok(None) => {
-                told.remove(&terminal);
-            }
+    for terminals in changed.chunks(AT_ONCE) {
+        let left = match settle(gate, terminals, told).await {
+            Ok(left) => left,
             Err(error) => {
-                tracing::debug!(terminal.id = %terminal, %error, "presence not told yet");
-                gate.presence.changed.lock().insert(terminal);
-                all = false;
+                tracing::debug!(%error, "presence of {} terminals not told yet", terminals.len());
+                terminals.to_vec()
             }
-        }
+        };
+        all &= left.is_empty();
+        gate.presence.changed.lock().extend(left);
     }
     all
 }
 
-/// Makes the database agree with the terminal's link.
-async fn settle(gate: &Gate, terminal: TerminalId, told: Option<Told>) -> Result<Option<Told>, DbError> {
-    match (gate.links.of(terminal), told) {
-        (Some(link), Some(told)) if told.link == link.number => Ok(Some(told)),
-        (Some(link), _) => open(gate, terminal, &link).await,
-        (None, Some(told)) => {
-            gate.db.session_closed(terminal, told.epoch).await?;
-            Ok(None)
+/// Makes the database agree with the terminals' links. Gives those that are to be looked at again.
+async fn settle(
+    gate: &Gate,
+    terminals: &[TerminalId],
+    told: &mut HashMap<TerminalId, Told>,
+) -> Result<Vec<TerminalId>, DbError> {
+    let (mut coming, mut silent, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    for terminal in terminals.iter().copied() {
+        match (gate.links.of(terminal), told.get(&terminal)) {
+            (Some(link), Some(told)) if told.link == link.number => {
+                if !told.knows_alarms {
+                    silent.push((terminal, link));
+                }
+            }
+            (Some(link), _) => coming.push((terminal, link)),
+            (None, Some(told)) => ended.push((terminal, told.epoch)),
+            (None, None) => {}
         }
-        (None, None) => Ok(None),
     }
+
+    let void = void(gate, &coming).await?;
+    for (terminal, link) in coming.extract_if(.., |(terminal, _)| void.contains(terminal)) {
+        turn_out(gate, terminal, &link);
+        // The database may still hold the session of a link before this one.
+        ended.extend(told.get(&terminal).map(|told| (terminal, told.epoch)));
+    }
+    if !ended.is_empty() {
+        gate.db.sessions_closed(&ended).await?;
+        for (terminal, _) in &ended {
+            told.remove(terminal);
+        }
+    }
+    open(gate, &coming, told).await?;
+    silent.extend(coming);
+    tell_alarms(gate, silent, told).await
 }
 
-async fn open(gate: &Gate, terminal: TerminalId, link: &Arc<Link>) -> Result<Option<Told>, DbError> {
-    if let Some(revocations) = link.unchecked {
-        // Let in on the word of its code alone, while the database was away.
-        let current = gate.db.terminal_by_sim(&link.sim).await?;
-        if current.is_none_or(|now| now.id != terminal || now.auth_revocations != revocations) {
-            return Ok(turn_out(gate, terminal, link));
+/// Those who were let in on the word of their code alone, while the database was away, and whose code is not
+/// good any more.
+async fn void(gate: &Gate, coming: &[(TerminalId, Arc<Link>)]) -> Result<HashSet<TerminalId>, DbError> {
+    let unchecked: Vec<TerminalId> =
+        coming.iter().filter(|(_, link)| link.unchecked.is_some()).map(|(terminal, _)| *terminal).collect();
+    if unchecked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let current = gate.db.revocations(&unchecked).await?;
+    let is_good = |terminal: &TerminalId, link: &Link| {
+        current.get(terminal).is_some_and(|(sim, revocations)| {
+            sim == link.sim.as_str() && link.unchecked.is_none_or(|count| count == *revocations)
+        })
+    };
+    let void = coming.iter().filter(|(_, link)| link.unchecked.is_some());
+    Ok(void.filter(|(terminal, link)| !is_good(terminal, link)).map(|(terminal, _)| *terminal).collect())
+}
+
+/// Opens the sessions of new links.
+async fn open(
+    gate: &Gate,
+    coming: &[(TerminalId, Arc<Link>)],
+    told: &mut HashMap<TerminalId, Told>,
+) -> Result<(), DbError> {
+    if coming.is_empty() {
+        return Ok(());
+    }
+    let peers: Vec<_> = coming.iter().map(|(terminal, link)| (*terminal, link.peer.to_string())).collect();
+    // Looked at first: what is drained now is stored when the sessions are read.
+    let knows_alarms = gate.spool.bytes() == 0;
+    let opened = gate.db.sessions_opened(&gate.settings.node, &peers).await?;
+    for (terminal, link) in coming {
+        match opened.get(terminal) {
+            Some(session) => {
+                if knows_alarms {
+                    link.newest.send_replace(Some(session.newest));
+                }
+                told.insert(*terminal, Told { link: link.number, epoch: session.epoch, knows_alarms });
+            }
+            None => {
+                turn_out(gate, *terminal, link);
+                told.remove(terminal);
+            }
         }
     }
-    match gate.db.session_opened(terminal, &gate.settings.node, &link.peer.to_string()).await {
-        Ok(session) => {
-            link.session.send_replace(Some(session));
-            Ok(Some(Told { link: link.number, epoch: session.epoch }))
-        }
-        Err(DbError::NotFound) => Ok(turn_out(gate, terminal, link)),
-        Err(error) => Err(error),
+    Ok(())
+}
+
+/// Tells links that do not know it which alarms last, once nothing of the terminals' past is in the spool any
+/// more. Gives those that have to wait.
+async fn tell_alarms(
+    gate: &Gate,
+    links: Vec<(TerminalId, Arc<Link>)>,
+    told: &mut HashMap<TerminalId, Told>,
+) -> Result<Vec<TerminalId>, DbError> {
+    let silent = |(terminal, _): &(TerminalId, Arc<Link>)| {
+        told.get(terminal).is_some_and(|told| !told.knows_alarms).then_some(*terminal)
+    };
+    let terminals: Vec<TerminalId> = links.iter().filter_map(silent).collect();
+    if terminals.is_empty() || gate.spool.bytes() > 0 {
+        return Ok(terminals);
     }
+    let newest = gate.db.newest_alarms(&terminals).await?;
+    for (terminal, link) in links {
+        if let (Some(newest), Some(told)) = (newest.get(&terminal), told.get_mut(&terminal)) {
+            link.newest.send_replace(Some(*newest));
+            told.knows_alarms = true;
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Ends the link of a terminal that is no longer known, or no longer by this code.
-fn turn_out(gate: &Gate, terminal: TerminalId, link: &Link) -> Option<Told> {
+fn turn_out(gate: &Gate, terminal: TerminalId, link: &Link) {
     tracing::warn!(terminal.sim = %link.sim, "terminal {} is not known any more; its link is closed", link.sim);
     gate.known.forget(terminal);
     link.close.cancel();
-    None
 }

@@ -132,7 +132,7 @@ async fn rest(gate: &Gate, batch: &[Queued], count: usize) {
     let outcome = if gate.database.is_away() {
         spool(gate, reports()).await
     } else {
-        match store(gate, reports().cloned().collect()).await {
+        match store(gate, reports().cloned().collect(), Before::No).await {
             Ok(()) => Outcome::Stored,
             Err(DbError::Unavailable(_) | DbError::Busy(_) | DbError::OutcomeUnknown) => {
                 spool(gate, reports()).await
@@ -153,14 +153,23 @@ async fn rest(gate: &Gate, batch: &[Queued], count: usize) {
     }
 }
 
+/// Whether reports may have been stored before by somebody who could not tell of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    No,
+    /// Their commit's outcome was unknown, or a crash came between it and the telling.
+    Perhaps,
+}
+
 /// Stores reports and tells of what was new. Sends them again while the outcome is unknown.
-pub(crate) async fn store(gate: &Gate, reports: Vec<Report>) -> Result<(), DbError> {
+pub(crate) async fn store(gate: &Gate, reports: Vec<Report>, mut before: Before) -> Result<(), DbError> {
     let mut repeats = 0;
     let stored = loop {
         match gate.db.store_reports(reports.clone()).await {
             Ok(stored) => break stored,
             Err(DbError::OutcomeUnknown) if repeats < REPEATS_MAX => {
                 repeats += 1;
+                before = Before::Perhaps;
                 gate.troubles.count(Trouble::StoreRepeated);
             }
             Err(error) => {
@@ -172,8 +181,36 @@ pub(crate) async fn store(gate: &Gate, reports: Vec<Report>) -> Result<(), DbErr
         }
     };
     gate.database.back();
+    if before == Before::Perhaps {
+        tell_again(gate, &reports, &stored).await;
+    }
     tell(gate, reports, stored);
     Ok(())
+}
+
+/// Tells of what was stored before. It may have been told already: listeners know a position by its time and
+/// an alarm by its id.
+async fn tell_again(gate: &Gate, reports: &[Report], stored: &Stored) {
+    let before: Vec<Report> = reports
+        .iter()
+        .zip(&stored.outcomes)
+        .filter(|(_, outcome)| **outcome == RowOutcome::Duplicate)
+        .map(|(report, _)| report.clone())
+        .collect();
+    if before.is_empty() {
+        return;
+    }
+    match gate.db.alarm_changes_at(&before).await {
+        Ok(changes) => {
+            for (change, alarm) in changes {
+                gate.events.publish(Event::Alarm { change, alarm });
+            }
+        }
+        Err(error) => tracing::debug!(%error, "alarms of reports stored before are not told again"),
+    }
+    for report in before {
+        gate.events.publish(Event::Position(report.position));
+    }
 }
 
 fn tell(gate: &Gate, reports: Vec<Report>, stored: Stored) {

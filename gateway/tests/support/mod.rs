@@ -101,8 +101,11 @@ impl World {
         self.bus.subscribe(Filter::default())
     }
 
+    /// The segments of the spool.
     pub fn spool_files(&self) -> Vec<PathBuf> {
-        files(&self.settings.spool_dir)
+        let mut files = files(&self.settings.spool_dir);
+        files.retain(|path| path.extension().is_some_and(|ending| ending == "spool"));
+        files
     }
 }
 
