@@ -1,6 +1,7 @@
 //! The one binary: every command and, in `serve`, every role.
 
 mod config;
+mod database;
 mod secrets;
 
 mod backup;

@@ -5,39 +5,38 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use access::Access;
 use anyhow::{Context, Result, bail, ensure};
 use api::Certificate;
 use cluster::{Advertise, Alone, Bus, Events, Terminals};
-use db::private::{PrivateServer, PrivateSettings};
-use db::{Db, DbSettings};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::cli::{Role, Serve, runtime, start_log};
 use crate::config::Config;
+use crate::database::{Care, Database};
 use crate::demo::Demo;
 use crate::secrets::Secrets;
 use crate::viewers::Rights;
 
-/// How often partitions are made ahead and old ones dropped.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(3_600);
-
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, or until the database turns out to be one that cannot be used.
 pub(crate) fn run(serve: &Serve) -> Result<()> {
     let config = serve.place.config()?;
     start_log(&config.log)?;
     let roles = Roles::of(&serve.roles)?;
     let data = serve.place.data_dir()?;
     runtime()?.block_on(async move {
-        let node = Box::pin(Node::start(config, roles, &data, serve.demo)).await?;
+        let mut node = Box::pin(Node::start(config, roles, &data, serve.demo)).await?;
         node.announce()?;
-        wait_for_the_end().await?;
+        let ended = tokio::select! {
+            told = wait_for_the_end() => told,
+            error = node.care.failed() => Err(error),
+        };
         info!("stopping");
-        Box::pin(node.stop()).await
+        Box::pin(node.stop()).await?;
+        ended
     })
 }
 
@@ -70,8 +69,8 @@ struct Node {
     api: Option<api::Api>,
     media: Option<Arc<media::MediaServer>>,
     gateway: gateway::Gateway,
-    maintenance: tokio::task::JoinHandle<()>,
-    private: Option<PrivateServer>,
+    care: Care,
+    database: Database,
     tls: bool,
     _certificate: Option<Certificate>,
 }
@@ -80,9 +79,16 @@ impl Node {
     async fn start(config: Config, roles: Roles, data: &Path, demo: bool) -> Result<Self> {
         std::fs::create_dir_all(data).with_context(|| format!("make the data folder {}", data.display()))?;
         let secrets = Secrets::read_or_make(data)?;
-        let (private, db) = database(&config, data).await?;
+        let database = Database::start(&config, data).await?;
+        let db = database.db().clone();
         let access = Access::new(db.clone(), secrets.access.clone());
-        first_account(&db, &access).await?;
+        let care = match database.care(&access).await {
+            Ok(care) => care,
+            Err(error) => {
+                database.stop().await?;
+                return Err(error);
+            }
+        };
 
         let certificate = match config.tls.files()? {
             Some((cert, key)) => Some(Certificate::watch(cert, key)?),
@@ -158,22 +164,11 @@ impl Node {
             None
         };
 
-        let maintenance = tokio::spawn(maintain(db.clone()));
-        let demo = if demo {
-            Some(Demo::start(&db, data, gateway.addr()).await.context("start the demo")?)
-        } else {
-            None
-        };
-        Ok(Self {
-            demo,
-            api,
-            media,
-            gateway,
-            maintenance,
-            private,
-            tls: tls.is_some(),
-            _certificate: certificate,
-        })
+        let mut demo = demo.then(|| Demo::start(care.ready(), db.clone(), data, gateway.addr()));
+        if let Some(demo) = demo.as_mut().filter(|_| care.is_ready()) {
+            demo.started().await.context("start the demo")?;
+        }
+        Ok(Self { demo, api, media, gateway, care, database, tls: tls.is_some(), _certificate: certificate })
     }
 
     /// One line of JSON on standard output, and the URL on standard error.
@@ -208,49 +203,9 @@ impl Node {
             media.shutdown().await;
         }
         self.gateway.shutdown().await;
-        self.maintenance.abort();
-        if let Some(private) = self.private {
-            private.stop().await.context("stop the private PostgreSQL")?;
-        }
-        Ok(())
+        self.care.stop();
+        self.database.stop().await
     }
-}
-
-/// The database of the configuration, or the private one; its tables brought up to date.
-async fn database(config: &Config, data: &Path) -> Result<(Option<PrivateServer>, Db)> {
-    let (private, conninfo) = match &config.database.url {
-        Some(url) => (None, url.clone()),
-        None => {
-            let private = PrivateServer::start(PrivateSettings::new(data))
-                .await
-                .context("start the private PostgreSQL")?;
-            let conninfo = private.conninfo().to_owned();
-            (Some(private), conninfo)
-        }
-    };
-    for name in db::migrate(&conninfo).await.context("bring the database's tables up to date")? {
-        info!("migration {name} applied");
-    }
-    let settings =
-        DbSettings { retention_days: Some(config.database.retention_days), ..DbSettings::default() };
-    let db = Db::connect(&conninfo, settings).await.context("connect to the database")?;
-    Ok((private, db))
-}
-
-/// The account `admin`, at first start.
-async fn first_account(db: &Db, access: &Access) -> Result<()> {
-    let chosen = std::env::var("MOTORCADE_ADMIN_PASSWORD").ok().filter(|password| !password.is_empty());
-    let generated = chosen.is_none();
-    let password = chosen.unwrap_or_else(crate::user::generated_password);
-    let hashes = access.hash_password(&password).await?;
-    let made = db
-        .create_first_account("admin", hashes.password, hashes.password_md5, generated)
-        .await
-        .context("make the account admin")?;
-    if made && generated {
-        eprintln!("password of admin: {password} (to be changed at the first log-in)");
-    }
-    Ok(())
 }
 
 /// The built console: beside the program, where a package puts it, or in the source tree.
@@ -269,17 +224,6 @@ fn console_dir() -> Option<std::path::PathBuf> {
 /// Addresses are shown as a program on this machine dials them.
 fn local(addr: SocketAddr) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, addr.port()).into()
-}
-
-async fn maintain(db: Db) {
-    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
-    loop {
-        ticks.tick().await;
-        match db.maintain(chrono::Utc::now()).await {
-            Ok(done) => info!(?done, "database maintained"),
-            Err(error) => warn!(%error, "database not maintained: {error}"),
-        }
-    }
 }
 
 async fn wait_for_the_end() -> Result<()> {

@@ -102,6 +102,11 @@ impl Platform {
         self.ready = ready;
     }
 
+    /// How it ended; None while it runs.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("it was ours")
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has.
     pub fn stop(&mut self) {
         signal(self.child.id(), "TERM");
