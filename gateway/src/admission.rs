@@ -129,14 +129,14 @@ struct Away;
 
 /// What is known of the terminal, from memory where that is fresh and agrees with the code.
 async fn lookup(gate: &Gate, sim: &Sim, grant: Option<Grant>) -> Result<Option<Entry>, Away> {
+    if gate.database.is_away() {
+        return Err(Away);
+    }
     if let Some(entry) = gate.known.of(sim)
         && entry.is_fresh(Instant::now())
         && grant.is_some_and(|grant| is_current(grant, entry))
     {
         return Ok(Some(entry));
-    }
-    if gate.database.is_away() {
-        return Err(Away);
     }
     match gate.db.terminal_by_sim(sim).await {
         Ok(Some(terminal)) => {
