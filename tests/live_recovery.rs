@@ -3,6 +3,8 @@
 
 mod stage;
 
+use std::time::{Duration, Instant};
+
 use cluster::Media as _;
 use futures_util::StreamExt as _;
 use stage::{Stage, recordings};
@@ -37,11 +39,13 @@ async fn a_running_stream_has_a_snapshot() {
     let [url, ..] = stage.forms();
     let watched = tokio::spawn(async move { reqwest_get(&url).await.len() });
     stage.open_for(1).await;
+    let until = Instant::now() + Duration::from_secs(30);
     let jpeg = loop {
         if let Ok(jpeg) = stage.media.snapshot(stage.stream).await {
             break jpeg;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(Instant::now() < until, "no snapshot came");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     };
     assert!(jpeg.starts_with(&[0xff, 0xd8, 0xff]));
     assert!(watched.await.expect("the view runs and ends") > 0);
