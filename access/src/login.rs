@@ -98,9 +98,11 @@ impl Access {
     /// [`LoginError`]; unknown accounts take as long as wrong passwords.
     pub async fn login(&self, account: &str, password: &str, address: IpAddr) -> Result<Tokens, LoginError> {
         let account = self.check_password(account, password, Form::Clear, address).await?;
-        let refresh = Opaque::refresh();
+        let login = Uuid::new_v4();
+        let refresh = Opaque::refresh(&self.inner.keys.jwt, login);
         let now = Utc::now();
-        let login = self.inner.db.open_login(account.id, refresh.digest, refresh_end(now)).await?;
+        let opened = self.inner.db.open_login(account.id, login, refresh.digest, refresh_end(now)).await;
+        opened.map_err(deleted_meanwhile)?;
         info!(account.id = %account.id, "account {} logged in", account.id);
         Ok(self.tokens(&account, login, refresh, now))
     }
@@ -119,37 +121,48 @@ impl Access {
         self.check_password(account, password, Form::Clear, address).await
     }
 
-    /// Exchanges a refresh token for new tokens. A token that was exchanged before ends its login: somebody
-    /// holds a copy.
+    /// Exchanges a refresh token for new tokens. A token that was exchanged before ends its login, however
+    /// long ago that was: somebody holds a copy.
     ///
     /// # Errors
-    /// [`AccessError::Unauthenticated`] for a token that is unknown, used, over, or whose account may not be used.
+    /// [`AccessError::Unauthenticated`] for a token that is unknown, used, over, or whose account may not be
+    /// used. Another error leaves the token good, save that it may have been exchanged where the database
+    /// went away during the exchange itself.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, AccessError> {
-        let next = Opaque::refresh();
+        let (db, jwt) = (&self.inner.db, &self.inner.keys.jwt);
+        let login = token::login_of(jwt, refresh_token).ok_or(AccessError::Unauthenticated)?;
         let now = Utc::now();
-        let presented = token::digest(refresh_token);
-        match self.inner.db.rotate_login(presented, next.digest, now, refresh_end(now)).await? {
-            Rotation::Rotated { account, family } => {
-                let principal = self.principal(account).await?;
-                Ok(self.tokens(&principal.account, family, next, now))
-            }
-            Rotation::Reused { account, family } => {
+        // Everything that can fail comes before the exchange: a caller who is told to try again must not find
+        // the token used.
+        let account = db.login_holder(login, now).await?.ok_or(AccessError::Unauthenticated)?;
+        let principal = self.principal(account).await?;
+        let (presented, next) = (token::digest(refresh_token), Opaque::refresh(jwt, login));
+        let rotate = || db.rotate_login(login, presented, next.digest, now, refresh_end(now));
+        let rotation = match rotate().await {
+            Err(DbError::OutcomeUnknown) => rotate().await?,
+            outcome => outcome?,
+        };
+        match rotation {
+            Rotation::Rotated => Ok(self.tokens(&principal.account, login, next, now)),
+            Rotation::Reused => {
                 self.inner.logins.forget();
-                warn!(account.id = %account, login = %family, "a refresh token of account {account} came twice: login revoked");
+                warn!(account.id = %account, login = %login, "a refresh token of account {account} came twice: login revoked");
                 Err(AccessError::Unauthenticated)
             }
-            Rotation::Unknown => Err(AccessError::Unauthenticated),
+            Rotation::Over => Err(AccessError::Unauthenticated),
         }
     }
 
-    /// Ends the login of a refresh token, and with it its access tokens. Unknown tokens are no error: the
-    /// login is over either way.
+    /// Ends the login of a refresh token, used or not, and with it its access tokens. Unknown tokens are no
+    /// error: the login is over either way.
     ///
     /// # Errors
     /// [`AccessError::Db`].
     pub async fn logout(&self, refresh_token: &str) -> Result<(), AccessError> {
-        self.inner.db.close_login(token::digest(refresh_token)).await?;
-        self.inner.logins.forget();
+        if let Some(login) = token::login_of(&self.inner.keys.jwt, refresh_token) {
+            self.inner.db.close_login(login).await?;
+            self.inner.logins.forget();
+        }
         Ok(())
     }
 
@@ -201,7 +214,8 @@ impl Access {
             Err(AccessError::Db(error)) => return Err(error.into()),
         };
         let session = Opaque::session();
-        self.inner.db.open_jsession(account.id, session.digest, session_end(Utc::now())).await?;
+        let opened = self.inner.db.open_jsession(account.id, session.digest, session_end(Utc::now())).await;
+        opened.map_err(deleted_meanwhile)?;
         info!(account.id = %account.id, "account {} opened a CMSV6 session", account.id);
         Ok((session.text, principal))
     }
@@ -268,12 +282,20 @@ impl Access {
             return Err(LoginError::Wrong);
         }
         let throttle = &self.inner.throttle;
-        let counted = name.to_lowercase();
-        if let Err(retry_after) = throttle.begin(&counted, address, Instant::now()) {
+        let throttled = |retry_after| {
             warn!(peer = %address, "log-in from {address} throttled");
-            return Err(LoginError::Throttled { retry_after });
-        }
-        match self.compare(name, password, form).await {
+            LoginError::Throttled { retry_after }
+        };
+        // An address that rests costs no query.
+        throttle.may_ask(address, Instant::now()).map_err(throttled)?;
+        let found = self.inner.db.credentials(name).await?;
+        // Counted by the account itself: many spellings of a name find it.
+        let counted = match &found {
+            Some(Credentials { account, .. }) => account.name.clone(),
+            None => name.trim().to_lowercase(),
+        };
+        throttle.begin(&counted, address, Instant::now()).map_err(throttled)?;
+        match self.compare(found, password, form).await {
             Ok(Some(account)) => {
                 throttle.take_back(&counted, address, true);
                 match usable(&account, Utc::now()) {
@@ -283,16 +305,21 @@ impl Access {
                 }
             }
             Ok(None) => Err(LoginError::Wrong),
-            Err(error) => {
+            Err(busy) => {
                 throttle.take_back(&counted, address, false);
-                Err(error)
+                Err(busy.into())
             }
         }
     }
 
     /// The account, where the password is its. The same work is done where there is no such account.
-    async fn compare(&self, name: &str, password: &str, form: Form) -> Result<Option<Account>, LoginError> {
-        let (account, clear, md5) = match self.inner.db.credentials(name).await? {
+    async fn compare(
+        &self,
+        found: Option<Credentials>,
+        password: &str,
+        form: Form,
+    ) -> Result<Option<Account>, PasswordsBusy> {
+        let (account, clear, md5) = match found {
             Some(Credentials { account, password_hash, md5_hash }) => {
                 (Some(account), Some(password_hash), Some(md5_hash))
             }
@@ -320,7 +347,7 @@ impl Access {
             return Ok(true);
         }
         let ends = self.inner.logins.ends();
-        let lasts = self.inner.db.login_lasts(login, now).await?;
+        let lasts = self.inner.db.login_holder(login, now).await?.is_some();
         if lasts {
             self.inner.logins.keep(login, ends, Instant::now());
         }
@@ -340,6 +367,14 @@ impl Access {
         let changes = principals.changes();
         let rights = self.inner.db.rights(account).await?.ok_or(AccessError::Unauthenticated)?;
         principals.admit(rights, changes, now).ok_or(AccessError::Unauthenticated)
+    }
+}
+
+/// An account that goes while it logs in is an unknown one.
+fn deleted_meanwhile(error: DbError) -> LoginError {
+    match error {
+        DbError::NotFound => LoginError::Wrong,
+        error => error.into(),
     }
 }
 

@@ -36,6 +36,12 @@ struct Window {
 }
 
 impl Throttle {
+    /// Says after which time `address` may try anything again, where it rests. Counts nothing.
+    pub(crate) fn may_ask(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let counters = self.counters.lock();
+        remaining(counters.addresses.get(&network(address)), PER_ADDRESS, now).map_or(Ok(()), Err)
+    }
+
     /// Counts an attempt, or says after which time the next may be made.
     pub(crate) fn begin(&self, account: &str, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut counters = self.counters.lock();
@@ -124,6 +130,8 @@ mod tests {
         let same = "2001:db8::ffff".parse().expect("an address");
         let other = "2001:db8:0:1::1".parse().expect("an address");
         assert_eq!(throttle.begin("new", same, now), Err(WINDOW));
+        assert_eq!(throttle.may_ask(same, now), Err(WINDOW));
+        assert_eq!(throttle.may_ask(other, now), Ok(()));
         assert_eq!(throttle.begin("new", other, now), Ok(()));
     }
 

@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, Mac as _};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use model::AccountId;
 use rand::TryRngCore as _;
@@ -16,6 +17,15 @@ use crate::{Secret, Tokens};
 
 /// The longest text that can be an access token, bytes; longer ones are not looked at.
 const ACCESS_BYTES_MAX: usize = 1024;
+
+/// The key of a login in a refresh token, bytes.
+const LOGIN_BYTES: usize = 16;
+/// What makes a refresh token one of many, bytes.
+const REFRESH_RANDOM_BYTES: usize = 32;
+/// A refresh token with its signature (HMAC-SHA256), bytes.
+const REFRESH_BYTES: usize = LOGIN_BYTES + REFRESH_RANDOM_BYTES + 32;
+/// The longest text that can be a refresh token, bytes; longer ones are not looked at. Ours have 107.
+const REFRESH_TEXT_BYTES_MAX: usize = 256;
 
 /// What an access token says.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +78,15 @@ pub(crate) struct Opaque {
 }
 
 impl Opaque {
-    /// A refresh token: 32 random bytes in base64url.
-    pub(crate) fn refresh() -> Self {
-        Self::of(URL_SAFE_NO_PAD.encode(random::<32>()))
+    /// A refresh token of `login`: its key and 32 random bytes, signed, in base64url. Since it names its login,
+    /// any used token of a login is known as one, however long ago it was used.
+    pub(crate) fn refresh(secret: &Secret, login: Uuid) -> Self {
+        let mut bytes = Vec::with_capacity(REFRESH_BYTES);
+        bytes.extend_from_slice(login.as_bytes());
+        bytes.extend_from_slice(&random::<REFRESH_RANDOM_BYTES>());
+        let signature = refresh_mac(secret, &bytes).finalize().into_bytes();
+        bytes.extend_from_slice(&signature);
+        Self::of(URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// A CMSV6 session: 32 hexadecimal digits, the form that its clients know.
@@ -81,6 +97,25 @@ impl Opaque {
     fn of(text: String) -> Self {
         Self { digest: digest(&text), text }
     }
+}
+
+/// The login that a refresh token of ours is of; None for any other text.
+pub(crate) fn login_of(secret: &Secret, refresh_token: &str) -> Option<Uuid> {
+    if refresh_token.len() > REFRESH_TEXT_BYTES_MAX {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(refresh_token).ok().filter(|bytes| bytes.len() == REFRESH_BYTES)?;
+    let (signed, signature) = bytes.split_at(LOGIN_BYTES + REFRESH_RANDOM_BYTES);
+    refresh_mac(secret, signed).verify_slice(signature).ok()?;
+    Uuid::from_slice(&signed[..LOGIN_BYTES]).ok()
+}
+
+fn refresh_mac(secret: &Secret, signed: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.bytes()).expect("HMAC takes any key length");
+    // What is signed says what it is: a JWT is signed with the same key, and begins otherwise.
+    mac.update(b"refresh token\0");
+    mac.update(signed);
+    mac
 }
 
 /// The digest by which an opaque token is stored. It needs no slow hash: its text is random.
@@ -126,6 +161,25 @@ mod tests {
         assert_eq!(session.text.len(), 32);
         assert!(session.text.bytes().all(|b| b.is_ascii_hexdigit()));
         assert_eq!(session.digest, digest(&session.text));
-        assert_ne!(Opaque::refresh().text, Opaque::refresh().text);
+    }
+
+    #[test]
+    fn a_refresh_token_names_its_login_and_cannot_be_made_up() {
+        let (secret, login) = (Secret::generate(), Uuid::new_v4());
+        let token = Opaque::refresh(&secret, login);
+        assert_eq!(login_of(&secret, &token.text), Some(login));
+        assert_eq!(token.digest, digest(&token.text));
+        assert_ne!(Opaque::refresh(&secret, login).text, token.text);
+        assert_eq!(login_of(&Secret::generate(), &token.text), None);
+        let mut bytes = URL_SAFE_NO_PAD.decode(&token.text).expect("base64url");
+        for at in [0, LOGIN_BYTES, REFRESH_BYTES - 1] {
+            bytes[at] ^= 1;
+            assert_eq!(login_of(&secret, &URL_SAFE_NO_PAD.encode(&bytes)), None, "byte {at}");
+            bytes[at] ^= 1;
+        }
+        let access = sign_access(&secret, AccountId(7), login, Utc::now());
+        for wrong in ["", "x", &token.text[1..], access.as_str(), &"A".repeat(10_000)] {
+            assert_eq!(login_of(&secret, wrong), None, "{wrong}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Knows only SHA-256 digests of tokens, never the tokens.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{BigInt, Binary, Bool, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Binary, Timestamptz, Uuid as SqlUuid};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use model::AccountId;
 use uuid::Uuid;
@@ -11,34 +11,20 @@ use uuid::Uuid;
 use crate::{Db, DbError};
 
 /// What presenting a refresh token led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
     /// It was the current one; the new one has taken its place.
-    Rotated {
-        /// Whose login.
-        account: AccountId,
-        /// The login.
-        family: Uuid,
-    },
-    /// It had been used before: somebody holds a copy. The login is revoked.
-    Reused {
-        /// Whose login.
-        account: AccountId,
-        /// The login.
-        family: Uuid,
-    },
-    /// Nobody's, expired or revoked.
-    Unknown,
+    Rotated,
+    /// It is not the current one: it was used before, somebody holds a copy. The login is revoked.
+    Reused,
+    /// The login is over.
+    Over,
 }
 
 #[derive(QueryableByName)]
-struct Family {
-    #[diesel(sql_type = SqlUuid)]
-    family: Uuid,
-    #[diesel(sql_type = BigInt)]
-    account_id: i64,
-    #[diesel(sql_type = Bool)]
-    current: bool,
+struct Current {
+    #[diesel(sql_type = Binary)]
+    token_hash: Vec<u8>,
 }
 
 #[derive(QueryableByName)]
@@ -47,24 +33,21 @@ struct Holder {
     account_id: i64,
 }
 
-/// Earlier tokens of a login that are recognised when they come again.
-const PREVIOUS_HASHES_MAX: i64 = 20;
-
 impl Db {
     /// Most logins of one account at a time, and most sessions of the CMSV6 face; the oldest give way.
     pub const LOGINS_PER_ACCOUNT_MAX: i64 = 100;
 
-    /// Opens a login whose first refresh token has the digest `token`.
+    /// Opens the login `family` whose first refresh token has the digest `token`.
     ///
     /// # Errors
     /// [`DbError::NotFound`] where there is no such account.
     pub async fn open_login(
         &self,
         account: AccountId,
+        family: Uuid,
         token: [u8; 32],
         expires_at: DateTime<Utc>,
-    ) -> Result<Uuid, DbError> {
-        let family = Uuid::new_v4();
+    ) -> Result<(), DbError> {
         self.control(move |conn| {
             lock_account(conn, account)?;
             sql_query("INSERT INTO login_session (family, account_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)")
@@ -73,63 +56,16 @@ impl Db {
                 .bind::<Binary, _>(&token[..])
                 .bind::<Timestamptz, _>(expires_at)
                 .execute(conn)?;
-            bound(conn, "login_session", "family", account)?;
-            Ok(family)
+            bound(conn, "login_session", "family", account)
         })
         .await
     }
 
-    /// Takes the refresh token with digest `presented` for `next`. One that had been taken before revokes
-    /// the login: it was stolen, or its thief was first.
-    ///
-    /// # Errors
-    /// As any query; after [`DbError::OutcomeUnknown`] the login may have to be opened anew.
-    pub async fn rotate_login(
-        &self,
-        presented: [u8; 32],
-        next: [u8; 32],
-        now: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Result<Rotation, DbError> {
-        self.control(move |conn| {
-            let found: Vec<Family> = sql_query(
-                "SELECT family, account_id, token_hash = $1 AS current FROM login_session \
-                 WHERE (token_hash = $1 OR previous_hashes @> ARRAY[$1]) AND revoked_at IS NULL AND expires_at > $2 \
-                 FOR UPDATE",
-            )
-            .bind::<Binary, _>(&presented[..])
-            .bind::<Timestamptz, _>(now)
-            .load(conn)?;
-            let Some(Family { family, account_id, current }) = found.into_iter().next() else {
-                return Ok(Rotation::Unknown);
-            };
-            let account = AccountId(account_id);
-            if !current {
-                sql_query("UPDATE login_session SET revoked_at = $2 WHERE family = $1")
-                    .bind::<SqlUuid, _>(family)
-                    .bind::<Timestamptz, _>(now)
-                    .execute(conn)?;
-                return Ok(Rotation::Reused { account, family });
-            }
-            sql_query(format!(
-                "UPDATE login_session SET token_hash = $2, rotated_at = $3, expires_at = $4, \
-                 previous_hashes = (ARRAY[token_hash] || previous_hashes)[1:{PREVIOUS_HASHES_MAX}] WHERE family = $1"
-            ))
-            .bind::<SqlUuid, _>(family)
-            .bind::<Binary, _>(&next[..])
-            .bind::<Timestamptz, _>(now)
-            .bind::<Timestamptz, _>(expires_at)
-            .execute(conn)?;
-            Ok(Rotation::Rotated { account, family })
-        })
-        .await
-    }
-
-    /// Whether the login is there, not revoked and not expired at `now`.
+    /// Whose login it is, if it is there, not revoked and not expired at `now`.
     ///
     /// # Errors
     /// As any query.
-    pub async fn login_lasts(&self, family: Uuid, now: DateTime<Utc>) -> Result<bool, DbError> {
+    pub async fn login_holder(&self, family: Uuid, now: DateTime<Utc>) -> Result<Option<AccountId>, DbError> {
         self.control(move |conn| {
             let found: Vec<Holder> = sql_query(
                 "SELECT account_id FROM login_session WHERE family = $1 AND revoked_at IS NULL AND expires_at > $2",
@@ -137,19 +73,65 @@ impl Db {
             .bind::<SqlUuid, _>(family)
             .bind::<Timestamptz, _>(now)
             .load(conn)?;
-            Ok(!found.is_empty())
+            Ok(found.into_iter().next().map(|holder| AccountId(holder.account_id)))
         })
         .await
     }
 
-    /// Ends the login that the token with digest `token` belongs to; true where there was one.
+    /// Takes the refresh token with digest `presented`, which is one of the login `family`, for `next`. Where
+    /// it is not the current one, the login is revoked: it was stolen, or its thief was first. Asking again
+    /// with the same `next` after [`DbError::OutcomeUnknown`] finds the rotation done, if it was.
     ///
     /// # Errors
     /// As any query.
-    pub async fn close_login(&self, token: [u8; 32]) -> Result<bool, DbError> {
+    pub async fn rotate_login(
+        &self,
+        family: Uuid,
+        presented: [u8; 32],
+        next: [u8; 32],
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Rotation, DbError> {
         self.control(move |conn| {
-            let ended = sql_query("DELETE FROM login_session WHERE token_hash = $1")
-                .bind::<Binary, _>(&token[..])
+            let found: Vec<Current> = sql_query(
+                "SELECT token_hash FROM login_session WHERE family = $1 AND revoked_at IS NULL AND expires_at > $2 \
+                 FOR UPDATE",
+            )
+            .bind::<SqlUuid, _>(family)
+            .bind::<Timestamptz, _>(now)
+            .load(conn)?;
+            let Some(Current { token_hash }) = found.into_iter().next() else { return Ok(Rotation::Over) };
+            if token_hash == next {
+                return Ok(Rotation::Rotated);
+            }
+            if token_hash != presented {
+                sql_query("UPDATE login_session SET revoked_at = $2 WHERE family = $1")
+                    .bind::<SqlUuid, _>(family)
+                    .bind::<Timestamptz, _>(now)
+                    .execute(conn)?;
+                return Ok(Rotation::Reused);
+            }
+            sql_query(
+                "UPDATE login_session SET token_hash = $2, rotated_at = $3, expires_at = $4 WHERE family = $1",
+            )
+            .bind::<SqlUuid, _>(family)
+            .bind::<Binary, _>(&next[..])
+            .bind::<Timestamptz, _>(now)
+            .bind::<Timestamptz, _>(expires_at)
+            .execute(conn)?;
+            Ok(Rotation::Rotated)
+        })
+        .await
+    }
+
+    /// Ends the login; true where there was one.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn close_login(&self, family: Uuid) -> Result<bool, DbError> {
+        self.control(move |conn| {
+            let ended = sql_query("DELETE FROM login_session WHERE family = $1")
+                .bind::<SqlUuid, _>(family)
                 .execute(conn)?;
             Ok(ended > 0)
         })

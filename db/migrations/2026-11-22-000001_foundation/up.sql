@@ -46,7 +46,6 @@ CREATE TABLE login_session (
     family uuid PRIMARY KEY,
     account_id bigint NOT NULL REFERENCES account (id) ON DELETE CASCADE,
     token_hash bytea NOT NULL,
-    previous_hashes bytea[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
     rotated_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
@@ -54,10 +53,8 @@ CREATE TABLE login_session (
     CONSTRAINT login_session_token_key UNIQUE (token_hash)
 );
 CREATE INDEX login_session_account_idx ON login_session (account_id);
-CREATE INDEX login_session_previous_idx ON login_session USING gin (previous_hashes);
 COMMENT ON TABLE login_session IS 'Families of refresh tokens: one row a log-in, whatever the rotations';
-COMMENT ON COLUMN login_session.token_hash IS 'SHA-256 of the current refresh token';
-COMMENT ON COLUMN login_session.previous_hashes IS 'SHA-256 of the last tokens before it; one of these coming again is a stolen copy';
+COMMENT ON COLUMN login_session.token_hash IS 'SHA-256 of the current refresh token; any other token of the family is a used one';
 
 CREATE TABLE jsession (
     token_hash bytea PRIMARY KEY,

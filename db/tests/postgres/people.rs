@@ -4,6 +4,7 @@ use chrono::{TimeDelta, Utc};
 use db::testing::TestDb;
 use db::{Approval, DbError, Page, ROOT_COMPANY, Registration, Rotation};
 use model::{Permission, Scope};
+use uuid::Uuid;
 
 async fn first(test: &TestDb) -> model::AccountId {
     assert!(test.db().create_first_account("admin", "hash".into(), "md5".into(), true).await.expect("made"));
@@ -30,15 +31,21 @@ async fn a_refresh_token_used_twice_ends_its_login() {
     let test = TestDb::new().await;
     let admin = first(&test).await;
     let (now, later) = (Utc::now(), Utc::now() + TimeDelta::hours(1));
-    let family = test.db().open_login(admin, [1; 32], later).await.expect("opened");
+    let family = Uuid::new_v4();
+    test.db().open_login(admin, family, [1; 32], later).await.expect("opened");
     let rotate = async |from: u8, to: u8| {
-        test.db().rotate_login([from; 32], [to; 32], now, later).await.expect("asked")
+        test.db().rotate_login(family, [from; 32], [to; 32], now, later).await.expect("asked")
     };
-    assert_eq!(rotate(1, 2).await, Rotation::Rotated { account: admin, family });
-    assert_eq!(rotate(9, 3).await, Rotation::Unknown);
-    assert_eq!(rotate(1, 3).await, Rotation::Reused { account: admin, family });
-    assert_eq!(rotate(2, 3).await, Rotation::Unknown, "the thief's is gone too");
-    assert!(!test.db().login_lasts(family, now).await.expect("asked"));
+    assert_eq!(rotate(1, 2).await, Rotation::Rotated);
+    assert_eq!(rotate(1, 2).await, Rotation::Rotated, "asked again: the answer was lost");
+    assert_eq!(test.db().login_holder(family, now).await.expect("asked"), Some(admin));
+    assert_eq!(test.db().login_holder(family, later).await.expect("asked"), None, "lapsed");
+    for token in 2..40 {
+        assert_eq!(rotate(token, token + 1).await, Rotation::Rotated);
+    }
+    assert_eq!(rotate(1, 99).await, Rotation::Reused, "however many came after it");
+    assert_eq!(rotate(40, 99).await, Rotation::Over, "the thief's is gone too");
+    assert_eq!(test.db().login_holder(family, now).await.expect("asked"), None);
 
     test.db().open_jsession(admin, [7; 32], later).await.expect("opened");
     assert_eq!(test.db().jsession([7; 32], now, later).await.expect("asked"), Some(admin));
