@@ -9,7 +9,7 @@ use model::{AccountId, CompanyId, Permission, RoleId, Scope};
 use serde_json::json;
 
 use crate::company::{self, Key, keys, seen};
-use crate::{Db, DbError, Page, Paged, ROOT_COMPANY, audit, role, text};
+use crate::{Db, DbError, Page, Paged, ROOT_COMPANY, audit, role, text, time};
 
 /// A person's account, without its secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +75,17 @@ pub struct NewAccount {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// Both hashes of a new password. Not to be shown, so without `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewPassword {
+    /// Argon2id of the password, PHC string.
+    pub password_hash: String,
+    /// Argon2id of the lower-case hexadecimal MD5 of the password, PHC string.
+    pub md5_hash: String,
+}
+
 /// What to change of an account; None leaves as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AccountChange {
     /// Another company.
     pub company_id: Option<CompanyId>,
@@ -88,6 +97,8 @@ pub struct AccountChange {
     pub enabled: Option<bool>,
     /// Another end (`Some(None)`: no end).
     pub expires_at: Option<Option<DateTime<Utc>>>,
+    /// Another password, to be changed at the next log-in; every login of the account ends.
+    pub password: Option<NewPassword>,
 }
 
 #[derive(QueryableByName)]
@@ -213,11 +224,14 @@ impl Db {
         id: AccountId,
         change: AccountChange,
     ) -> Result<Account, DbError> {
-        let AccountChange { company_id, role_id, name, enabled, expires_at } = change;
+        let AccountChange { company_id, role_id, name, enabled, expires_at, password } = change;
         if let Some(company) = company_id {
             seen(scope, company)?;
         }
         let name = name.map(|name| text::given("name", &name, NAME_CHARS_MAX)).transpose()?;
+        if let Some(Some(end)) = expires_at {
+            time::given("expires_at", end)?;
+        }
         let scope = scope.clone();
         self.control(move |conn| {
             let managed = managed(conn)?;
@@ -227,7 +241,9 @@ impl Db {
             role::check_reach(conn, role, company)?;
             let is: AccountRow = sql_query(format!(
                 "UPDATE account SET company_id = $2, role_id = $3, name = coalesce($4, name), \
-                 enabled = coalesce($5, enabled), expires_at = $6 WHERE id = $1 RETURNING {COLUMNS}"
+                 enabled = coalesce($5, enabled), expires_at = $6, password_hash = coalesce($7, password_hash), \
+                 md5_hash = coalesce($8, md5_hash), must_change_password = must_change_password OR $7 IS NOT NULL \
+                 WHERE id = $1 RETURNING {COLUMNS}"
             ))
             .bind::<BigInt, _>(id.0)
             .bind::<BigInt, _>(company.0)
@@ -235,12 +251,17 @@ impl Db {
             .bind::<Nullable<Text>, _>(&name)
             .bind::<Nullable<Bool>, _>(enabled)
             .bind::<Nullable<Timestamptz>, _>(expires_at.unwrap_or(was.expires_at))
+            .bind::<Nullable<Text>, _>(password.as_ref().map(|new| &new.password_hash))
+            .bind::<Nullable<Text>, _>(password.as_ref().map(|new| &new.md5_hash))
             .get_result(conn)?;
             still_managed(conn, managed)?;
-            if !is.enabled {
+            if !is.enabled || password.is_some() {
                 close_logins(conn, id)?;
             }
-            let detail = json!({ "company_id": company, "role_id": role, "name": is.name, "enabled": is.enabled, "expires_at": is.expires_at });
+            let detail = json!({
+                "company_id": company, "role_id": role, "name": is.name, "enabled": is.enabled,
+                "expires_at": is.expires_at, "password": password.is_some(),
+            });
             audit::record(conn, &scope, "change", "account", id, detail)?;
             Ok(is.into())
         })
@@ -392,6 +413,9 @@ fn one(conn: &mut PgConnection, scope: &Scope, id: AccountId) -> Result<Account,
 
 fn insert(conn: &mut PgConnection, scope: &Scope, new: &NewAccount) -> Result<Account, DbError> {
     let name = text::given("name", &new.name, NAME_CHARS_MAX)?;
+    if let Some(end) = new.expires_at {
+        time::given("expires_at", end)?;
+    }
     let made: AccountRow = sql_query(format!(
         "INSERT INTO account (company_id, role_id, name, password_hash, md5_hash, must_change_password, enabled, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING {COLUMNS}"

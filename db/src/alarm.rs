@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::company::keys;
-use crate::{Db, DbError, Page, Paged, audit, text};
+use crate::{Db, DbError, Page, Paged, audit, text, time};
 
 /// An alarm with whose it is and who handled it.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,15 +181,17 @@ impl Db {
         page: &Page,
     ) -> Result<Paged<AlarmRecord>, DbError> {
         let AlarmQuery { from, to, vehicle_id, terminal_id, kind, active, handled } = query.clone();
+        for (what, at) in [("from", from), ("to", to)] {
+            at.map(|at| time::given(what, at)).transpose()?;
+        }
         if from.zip(to).is_some_and(|(from, to)| from > to) {
             return Err(DbError::Invalid("the range must end after it begins".into()));
         }
         let cursor = match page.numbers::<3>()? {
             None => None,
             Some([micros, high, low]) => {
-                let at = DateTime::from_timestamp_micros(micros);
                 let id = Uuid::from_u64_pair(high.cast_unsigned(), low.cast_unsigned());
-                Some(at.map(|at| (at, id)).ok_or_else(|| DbError::Invalid("unknown cursor".into()))?)
+                Some((time::of_cursor(micros)?, id))
             }
         };
         let (keys, rows) = (keys(scope), page.rows());

@@ -27,10 +27,11 @@ mod terminal_session;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
+mod time;
 mod track;
 mod vehicle;
 
-pub use account::{Account, AccountChange, Credentials, NewAccount, Rights};
+pub use account::{Account, AccountChange, Credentials, NewAccount, NewPassword, Rights};
 pub use alarm::{AlarmQuery, AlarmRecord, Handled};
 pub use audit::Change;
 pub use backup::{BackupError, Manifest, backup, restore_into};

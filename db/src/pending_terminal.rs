@@ -7,7 +7,9 @@ use model::{CompanyId, Scope, Sim, VehicleId};
 use serde_json::json;
 
 use crate::company::{self, seen};
-use crate::{Db, DbError, Page, Paged, ROOT_COMPANY, Registration, Terminal, audit, terminal, text, vehicle};
+use crate::{
+    Db, DbError, Page, Paged, ROOT_COMPANY, Registration, Terminal, audit, terminal, text, time, vehicle,
+};
 
 /// A terminal that waits. Only those who see the root company see it: it belongs to nobody yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,19 +126,19 @@ impl Db {
         if !scope.sees(ROOT_COMPANY) {
             return Ok(Paged { items: Vec::new(), next_cursor: None });
         }
-        let cursor = page.numbers::<2>()?.unwrap_or([i64::MAX, 0]);
-        // a foreign cursor is before every time, not an error of the server
-        let before = DateTime::from_timestamp_micros(cursor[0]).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let before = before.min(Utc::now() + chrono::TimeDelta::days(36_500));
+        let (before, key) = match page.numbers::<2>()? {
+            Some([micros, key]) => (Some(time::of_cursor(micros)?), key),
+            None => (None, 0),
+        };
         let rows = page.rows();
         let found = self
             .read(move |conn| {
                 Ok(sql_query(format!(
-                    "SELECT {COLUMNS} FROM pending_terminal WHERE (last_seen_at, key) < ($1, $2) \
+                    "SELECT {COLUMNS} FROM pending_terminal WHERE $1::timestamptz IS NULL OR (last_seen_at, key) < ($1, $2) \
                      ORDER BY last_seen_at DESC, key DESC LIMIT $3"
                 ))
-                .bind::<Timestamptz, _>(before)
-                .bind::<BigInt, _>(cursor[1])
+                .bind::<Nullable<Timestamptz>, _>(before)
+                .bind::<BigInt, _>(key)
                 .bind::<BigInt, _>(rows)
                 .load::<PendingRow>(conn)?)
             })

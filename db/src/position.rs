@@ -6,7 +6,7 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use model::{AlarmSet, CompanyId, Position, Scope, StatusSet, TerminalId, VehicleId};
 
 use crate::company::{self, Key, keys};
-use crate::{Db, DbError, Page, Paged};
+use crate::{Db, DbError, Page, Paged, time};
 
 /// Where a terminal is now.
 #[derive(Clone, Debug, PartialEq)]
@@ -256,6 +256,7 @@ impl Db {
         to: DateTime<Utc>,
         page: &Page,
     ) -> Result<Paged<Position>, DbError> {
+        let (from, to) = (time::given("from", from)?, time::given("to", to)?);
         if from >= to || to - from > TimeDelta::days(Self::TRACK_DAYS_MAX) {
             let text =
                 format!("the range must end after it begins, at most {} days later", Self::TRACK_DAYS_MAX);

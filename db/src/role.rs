@@ -108,6 +108,19 @@ impl Db {
         self.read(move |conn| one(conn, &scope, id)).await
     }
 
+    /// The role, where accounts of `company` may carry it: it belongs to that company or to one above it, and
+    /// so may lie outside of any scope that sees the company.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`].
+    pub async fn role_for(&self, company: CompanyId, id: RoleId) -> Result<Role, DbError> {
+        self.read(move |conn| {
+            check_reach(conn, id, company)?;
+            one(conn, &Scope::platform(), id)
+        })
+        .await
+    }
+
     /// Makes a role.
     ///
     /// # Errors

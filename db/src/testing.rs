@@ -61,6 +61,26 @@ impl TestDb {
         conn
     }
 
+    /// Takes the database away: its connections end, and it takes no others.
+    ///
+    /// # Panics
+    /// Where the server is gone.
+    pub fn take_away(&self) {
+        let name = &self.database.name;
+        administer(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
+        administer(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        ));
+    }
+
+    /// Lets the database take connections again.
+    ///
+    /// # Panics
+    /// Where the server is gone.
+    pub fn bring_back(&self) {
+        administer(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.database.name));
+    }
+
     /// A connection for looking at tables directly.
     ///
     /// # Panics
