@@ -3,17 +3,20 @@
 //! What every operation can answer by the way it is reached (no log-in, wrong body, database away) is added
 //! here by rule; what is its own stands beside its handler.
 
+use std::collections::BTreeMap;
+
 use actix_web::App;
+use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Info, License, OpenApi, OpenApiBuilder, Ref, RefOr, Response};
-use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_actix_web::AppExt as _;
 
 use openapi::event::{Lagged, VehicleEvent};
-use openapi::problem::{FieldError, Problem};
+use openapi::problem::Problem;
 
-use crate::route::routes;
+use crate::route::{routes, schemas};
 
 const DESCRIPTION: &str = "Vehicles, terminals, positions, alarms and live video of a fleet.\n\n\
     Log in at `/api/v1/auth/login` and send `Authorization: Bearer ACCESS_TOKEN`. Lists come in pages: pass \
@@ -21,6 +24,9 @@ const DESCRIPTION: &str = "Vehicles, terminals, positions, alarms and live video
     answered as what does not exist: 404. Errors are RFC 9457 problems.";
 
 /// The OpenAPI 3.1 document of v1.
+///
+/// # Panics
+/// When two types that differ go by one schema name: one of them would be described as the other.
 pub fn document() -> OpenApi {
     let info = Info::builder()
         .title("motorcade")
@@ -33,15 +39,12 @@ pub fn document() -> OpenApi {
     let components = document.components.get_or_insert_default();
     let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-    let schemas = &mut components.schemas;
-    schemas.insert(Problem::name().into_owned(), Problem::schema());
-    schemas.insert(FieldError::name().into_owned(), FieldError::schema());
+    let mut named = schemas();
+    named.extend(of::<Problem>());
     // Named by the event stream, whose body is text to OpenAPI.
-    schemas.insert(VehicleEvent::name().into_owned(), VehicleEvent::schema());
-    schemas.insert(Lagged::name().into_owned(), Lagged::schema());
-    let mut more = Vec::new();
-    VehicleEvent::schemas(&mut more);
-    schemas.extend(more);
+    named.extend(of::<VehicleEvent>());
+    named.extend(of::<Lagged>());
+    components.schemas = by_name(named);
     for (path, item) in &mut document.paths.paths {
         if path.starts_with("/api/v1/") {
             let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
@@ -51,6 +54,23 @@ pub fn document() -> OpenApi {
         }
     }
     document
+}
+
+/// The schema of `T`, and those that it names.
+fn of<T: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
+    let mut named = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut named);
+    named
+}
+
+fn by_name(named: Vec<(String, RefOr<Schema>)>) -> BTreeMap<String, RefOr<Schema>> {
+    let mut schemas = BTreeMap::new();
+    for (name, schema) in named {
+        let before = schemas.get(&name);
+        assert!(before.is_none_or(|before| *before == schema), "two types have the schema name {name}");
+        schemas.insert(name, schema);
+    }
+    schemas
 }
 
 fn complete(operation: &mut Operation) {
@@ -103,16 +123,19 @@ fn problem() -> RefOr<Content> {
 
 #[cfg(test)]
 mod tests {
+    use utoipa::openapi::schema::{ObjectBuilder, Type};
+
     use super::*;
 
     #[test]
-    fn every_operation_of_v1_says_what_it_answers() {
+    fn every_operation_of_v1_says_what_it_takes_and_answers() {
         let document = serde_json::to_value(document()).expect("serialises");
         let paths = document["paths"].as_object().expect("paths");
         assert!(paths.len() > 25, "{}", paths.len());
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("an item") {
-                for (status, response) in operation["responses"].as_object().expect("responses") {
+                let responses = operation["responses"].as_object().expect("responses");
+                for (status, response) in responses {
                     let told = response["description"].as_str().is_some_and(|text| !text.is_empty());
                     assert!(told, "{method} {path} {status} has no description");
                 }
@@ -120,7 +143,45 @@ mod tests {
                 if path.starts_with("/api/v1/") {
                     assert!(operation["security"].is_array(), "{method} {path} does not say who may call it");
                 }
+                let queried = parameters(operation, "query").next().is_some();
+                if queried || operation["requestBody"].is_object() {
+                    assert!(responses.contains_key("400"), "{method} {path} can refuse what it is given");
+                }
+                let in_path = parameters(operation, "path").count();
+                assert_eq!(in_path, path.matches('{').count(), "{method} {path}");
             }
         }
+    }
+
+    #[test]
+    fn every_list_says_how_it_is_paged() {
+        let document = serde_json::to_value(document()).expect("serialises");
+        let mut lists = 0;
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let answer = &item["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
+            // The channels of a terminal are few: one page holds them.
+            if !answer.as_str().is_some_and(|name| name.contains("/Page_")) || path.ends_with("/channels") {
+                continue;
+            }
+            lists += 1;
+            for name in ["cursor", "limit"] {
+                assert!(parameters(&item["get"], "query").any(|told| told == name), "{path} takes {name}");
+            }
+        }
+        assert!(lists > 8, "{lists}");
+    }
+
+    fn parameters<'a>(operation: &'a serde_json::Value, place: &'a str) -> impl Iterator<Item = &'a str> {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        parameters.filter(move |it| it["in"] == place).filter_map(|it| it["name"].as_str())
+    }
+
+    #[test]
+    #[should_panic(expected = "two types have the schema name Channel")]
+    fn two_types_of_one_name_are_refused() {
+        let schema = |kind: Type| RefOr::from(ObjectBuilder::new().schema_type(kind).build());
+        let named = |kind: Type| ("Channel".to_owned(), schema(kind));
+        assert_eq!(by_name(vec![named(Type::String), named(Type::String)]).len(), 1);
+        by_name(vec![named(Type::String), named(Type::Integer)]);
     }
 }

@@ -7,6 +7,7 @@
 mod caller;
 mod certificate;
 mod cmsv6;
+mod coding;
 mod console;
 mod docs;
 mod document;

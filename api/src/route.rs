@@ -3,13 +3,15 @@
 //! Who needs no log-in is decided here, by which side of the guard a route stands on, never by the text of
 //! an address.
 
+use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use utoipa::openapi::OpenApi;
-use utoipa_actix_web::scope;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::{OpenApiFactory, scope};
 
 use crate::caller::authenticate;
 use crate::console::{self, Console};
@@ -19,58 +21,82 @@ use crate::v1::{
     account, alarm, company, event, live, login, me, pending, position, role, terminal, vehicle,
 };
 
+/// Writes the list once: as the services behind the guard, and as the schemas that each of them names.
+macro_rules! behind_the_guard {
+    ($($handler:path),* $(,)?) => {
+        fn guarded() -> impl HttpServiceFactory + OpenApiFactory + 'static {
+            scope("").wrap(from_fn(authenticate))$(.service($handler))*.default_service(web::to(unmatched))
+        }
+
+        fn guarded_schemas(named: &mut Vec<(String, RefOr<Schema>)>) {
+            $(OpenApiFactory::schemas(&$handler, named);)*
+        }
+    };
+}
+
+behind_the_guard![
+    login::log_out,
+    me::me,
+    me::change_password,
+    me::delete_me,
+    company::list_companies,
+    company::create_company,
+    company::company,
+    company::change_company,
+    company::delete_company,
+    role::list_roles,
+    role::create_role,
+    role::role,
+    role::change_role,
+    role::delete_role,
+    account::list_accounts,
+    account::create_account,
+    account::account,
+    account::change_account,
+    account::delete_account,
+    vehicle::list_vehicles,
+    vehicle::create_vehicle,
+    vehicle::vehicle,
+    vehicle::change_vehicle,
+    vehicle::delete_vehicle,
+    position::track,
+    live::live,
+    live::snapshot,
+    terminal::list_terminals,
+    terminal::create_terminal,
+    terminal::terminal,
+    terminal::change_terminal,
+    terminal::delete_terminal,
+    terminal::list_channels,
+    terminal::rename_channel,
+    pending::list_pending_terminals,
+    pending::approve_terminal,
+    pending::reject_terminal,
+    position::list_latest_positions,
+    alarm::list_alarms,
+    alarm::alarm,
+    alarm::handle_alarm,
+    alarm::unhandle_alarm,
+    event::events,
+];
+
 /// Health and v1.
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
-    let guarded = scope("")
-        .wrap(from_fn(authenticate))
-        .service(login::log_out)
-        .service(me::me)
-        .service(me::change_password)
-        .service(me::delete_me)
-        .service(company::list_companies)
-        .service(company::create_company)
-        .service(company::company)
-        .service(company::change_company)
-        .service(company::delete_company)
-        .service(role::list_roles)
-        .service(role::create_role)
-        .service(role::role)
-        .service(role::change_role)
-        .service(role::delete_role)
-        .service(account::list_accounts)
-        .service(account::create_account)
-        .service(account::account)
-        .service(account::change_account)
-        .service(account::delete_account)
-        .service(vehicle::list_vehicles)
-        .service(vehicle::create_vehicle)
-        .service(vehicle::vehicle)
-        .service(vehicle::change_vehicle)
-        .service(vehicle::delete_vehicle)
-        .service(position::track)
-        .service(live::live)
-        .service(live::snapshot)
-        .service(terminal::list_terminals)
-        .service(terminal::create_terminal)
-        .service(terminal::terminal)
-        .service(terminal::change_terminal)
-        .service(terminal::delete_terminal)
-        .service(terminal::list_channels)
-        .service(terminal::rename_channel)
-        .service(pending::list_pending_terminals)
-        .service(pending::approve_terminal)
-        .service(pending::reject_terminal)
-        .service(position::list_latest_positions)
-        .service(alarm::list_alarms)
-        .service(alarm::alarm)
-        .service(alarm::handle_alarm)
-        .service(alarm::unhandle_alarm)
-        .service(event::events)
-        .default_service(web::to(unmatched));
     config
         .service(health::healthz)
         .service(health::readyz)
-        .service(scope("/api/v1").service(login::log_in).service(login::refresh_login).service(guarded));
+        .service(scope("/api/v1").service(login::log_in).service(login::refresh_login).service(guarded()));
+}
+
+/// Every schema that a route names, with repetitions: the routes' own document keeps the last of a name only.
+pub(crate) fn schemas() -> Vec<(String, RefOr<Schema>)> {
+    let mut named = Vec::new();
+    OpenApiFactory::schemas(&health::healthz, &mut named);
+    OpenApiFactory::schemas(&health::readyz, &mut named);
+    OpenApiFactory::schemas(&login::log_in, &mut named);
+    OpenApiFactory::schemas(&login::refresh_login, &mut named);
+    guarded_schemas(&mut named);
+    named
 }
 
 /// What every documented address takes, so that a wrong method is told from a wrong address.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use utoipa_actix_web::AppExt as _;
 
+use crate::coding;
 use crate::console::Console;
 use crate::docs;
 use crate::latest::Latest;
@@ -153,6 +154,7 @@ fn http_server(
             .app_data(PathConfig::default().error_handler(path_error))
             .app_data(PayloadConfig::new(BODY_BYTES_MAX))
             .wrap(Compress::default())
+            .wrap(from_fn(coding::lenient))
             .wrap(from_fn(request_log::log))
             .into_utoipa_app()
             .configure(routes)

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// An alarm with whose it is and who handled it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Alarm {
+pub struct AlarmRecord {
     /// The alarm itself.
     #[serde(flatten)]
     pub alarm: model::Alarm,
@@ -21,7 +21,7 @@ pub struct Alarm {
     pub handling: Option<Handling>,
 }
 
-impl From<db::AlarmRecord> for Alarm {
+impl From<db::AlarmRecord> for AlarmRecord {
     fn from(row: db::AlarmRecord) -> Self {
         let db::AlarmRecord { alarm, vehicle_id, plate, company_id, handled } = row;
         Self { alarm, vehicle_id, plate, company_id, handling: handled.map(Into::into) }
@@ -66,9 +66,9 @@ pub struct AlarmQuery {
     pub from: Option<DateTime<Utc>>,
     /// Started before.
     pub to: Option<DateTime<Utc>>,
-    /// Only of this vehicle's terminals.
+    /// Only of this vehicle's terminals; 404 for one that the caller does not see.
     pub vehicle_id: Option<VehicleId>,
-    /// Only of this terminal.
+    /// Only of this terminal; 404 for one that the caller does not see.
     pub terminal_id: Option<TerminalId>,
     /// Only of this kind.
     #[param(inline)]

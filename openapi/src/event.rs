@@ -14,6 +14,31 @@ pub struct VehicleEvent {
     pub vehicle_id: Option<VehicleId>,
 }
 
+/// One event of the event stream (Server-Sent Events, WHATWG HTML section 9.2), by its fields.
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
+pub struct StreamedEvent {
+    /// What `data` tells of.
+    pub event: StreamedKind,
+    /// JSON: of `lagged` a Lagged, of all others a VehicleEvent.
+    pub data: String,
+}
+
+/// What an event of the event stream tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum StreamedKind {
+    /// A position was stored.
+    Position,
+    /// An alarm began, ended, or was put right.
+    Alarm,
+    /// A terminal came or went.
+    Presence,
+    /// A stream's source came, was lost, or ended.
+    Stream,
+    /// The subscriber missed some events.
+    Lagged,
+}
+
 /// The subscriber was too slow: it missed some events and should read the state anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Lagged {

@@ -47,7 +47,7 @@ impl From<db::LatestPosition> for LatestPosition {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LatestQuery {
-    /// Only of this company and those below it.
+    /// Only of this company and those below it; 404 for one that the caller does not see.
     pub company_id: Option<CompanyId>,
     /// The `next_cursor` of the page before; absent: the first page.
     #[param(max_length = 128)]

@@ -35,7 +35,7 @@ pub struct Terminal {
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// Its channels, by number.
-    pub channels: Vec<Channel>,
+    pub channels: Vec<TerminalChannel>,
 }
 
 impl From<db::Terminal> for Terminal {
@@ -81,14 +81,14 @@ impl From<db::Terminal> for Terminal {
 
 /// A channel of a terminal: a camera.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Channel {
+pub struct TerminalChannel {
     /// Its number, from 1.
     pub number: model::Channel,
     /// What people call it.
     pub name: String,
 }
 
-impl From<db::TerminalChannel> for Channel {
+impl From<db::TerminalChannel> for TerminalChannel {
     fn from(row: db::TerminalChannel) -> Self {
         let db::TerminalChannel { number, name } = row;
         Self { number, name }
@@ -137,11 +137,11 @@ pub struct TerminalChange {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 32)]
     pub device_no: Option<String>,
-    /// Another vehicle, whose company it then belongs to; null for none.
+    /// Another vehicle, whose company it then belongs to, with its tracks and alarms; null for none.
     #[serde(default, deserialize_with = "crate::present")]
     #[schema(value_type = Option<VehicleId>)]
     pub vehicle_id: Option<Option<VehicleId>>,
-    /// Another company, for a terminal without a vehicle.
+    /// Another company, for a terminal without a vehicle; its tracks and alarms go with it.
     #[serde(default)]
     pub company_id: Option<CompanyId>,
     /// True makes every authentication code given so far invalid and ends the terminal's link.

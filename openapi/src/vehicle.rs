@@ -120,7 +120,7 @@ pub struct VehicleChange {
     /// Another colour.
     #[serde(default)]
     pub plate_colour: Option<PlateColour>,
-    /// Another company; its terminals go with it.
+    /// Another company; its terminals go with it, and with these their tracks and alarms.
     #[serde(default)]
     pub company_id: Option<CompanyId>,
 }
@@ -137,7 +137,7 @@ impl From<VehicleChange> for db::VehicleChange {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct VehicleQuery {
-    /// Only of this company and those below it.
+    /// Only of this company and those below it; 404 for one that the caller does not see.
     pub company_id: Option<CompanyId>,
     /// Only those whose plate, or a terminal's device number or SIM, contains this text, whatever its case.
     #[param(max_length = 64)]

@@ -4,7 +4,7 @@ use access::{AccessError, PasswordHashes};
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
-use model::{AccountId, RoleId, Scope};
+use model::{AccountId, Scope};
 use openapi::account::{Account, AccountChange, NewAccount};
 use openapi::page::{Page, PageQuery};
 
@@ -15,7 +15,7 @@ use crate::v1::me::check_password;
 use crate::v1::page;
 
 /// The accounts in the caller's scope, by key.
-#[utoipa::path(tag = "account", security(("bearer" = ["manage_accounts"])), responses((status = 200, description = "A page of them", body = Page<Account>)))]
+#[utoipa::path(tag = "account", security(("bearer" = ["manage_accounts"])), params(PageQuery), responses((status = 200, description = "A page of them", body = Page<Account>)))]
 #[get("/accounts")]
 pub(crate) async fn list_accounts(
     caller: Caller<ManageAccounts>,
@@ -42,7 +42,8 @@ pub(crate) async fn account(
 /// Make an account.
 #[utoipa::path(tag = "account", security(("bearer" = ["manage_accounts"])), responses(
     (status = 201, description = "Made", body = Account, headers(("location" = String, description = "Where it is"))),
-    (status = 404, description = "No such company or role"),
+    (status = 403, description = "The right is missing, or the role allows more than the caller may"),
+    (status = 404, description = "No such company, or no such role that its accounts may carry"),
     (status = 409, description = "The name is taken"),
 ))]
 #[post("/accounts")]
@@ -54,7 +55,9 @@ pub(crate) async fn create_account(
     let NewAccount { company_id, role_id, name, password, must_change_password, expires_at } =
         new.into_inner();
     check_password("password", &password)?;
-    grants_no_more(&caller, &state, role_id).await?;
+    state.db.company(&caller.scope, company_id).await.or_no_such("company")?;
+    let role = state.db.role_for(company_id, role_id).await.or_no_such("role")?;
+    grants_no_more(&caller, &role)?;
     let PasswordHashes { password, password_md5 } =
         state.access.hash_password(&password).await.map_err(AccessError::from)?;
     let new = db::NewAccount {
@@ -75,6 +78,7 @@ pub(crate) async fn create_account(
 /// Change an account; what is absent stays.
 #[utoipa::path(tag = "account", security(("bearer" = ["manage_accounts"])), params(("id" = AccountId, Path, description = "Its key")), responses(
     (status = 200, description = "As it is now", body = Account),
+    (status = 403, description = "The right is missing, or the account's role, now or then, allows more than the caller may"),
     (status = 409, description = "The name is taken, or nobody would be left who manages accounts"),
 ))]
 #[patch("/accounts/{id}")]
@@ -85,34 +89,47 @@ pub(crate) async fn change_account(
     change: Json<AccountChange>,
 ) -> Outcome<Json<Account>> {
     let AccountChange { company_id, role_id, name, enabled, expires_at, password } = change.into_inner();
-    let now = state.db.account(&caller.scope, *id).await.or_no_such("account")?;
-    grants_no_more(&caller, &state, now.role_id).await?;
+    let now = account_in_hand(&caller, &state, *id).await?;
+    if let Some(company) = company_id {
+        state.db.company(&caller.scope, company).await.or_no_such("company")?;
+    }
     if let Some(role) = role_id {
-        grants_no_more(&caller, &state, role).await?;
+        let role = state.db.role_for(company_id.unwrap_or(now.company_id), role).await;
+        grants_no_more(&caller, &role.or_no_such("role")?)?;
     }
-    if let Some(password) = &password {
-        check_password("password", password)?;
-    }
-    let change = db::AccountChange { company_id, role_id, name, enabled, expires_at };
-    let changed = state.db.change_account(&caller.scope, *id, change).await.or_no_such("account")?;
-    if let Some(password) = password {
-        let PasswordHashes { password, password_md5 } =
-            state.access.hash_password(&password).await.map_err(AccessError::from)?;
-        state
-            .db
-            .set_password(&caller.scope, *id, password, password_md5, true)
-            .await
-            .or_no_such("account")?;
-    }
+    let password = match password {
+        Some(password) => {
+            check_password("password", &password)?;
+            let hashes = state.access.hash_password(&password).await.map_err(AccessError::from)?;
+            let PasswordHashes { password, password_md5 } = hashes;
+            Some(db::NewPassword { password_hash: password, md5_hash: password_md5 })
+        }
+        None => None,
+    };
+    let change = db::AccountChange { company_id, role_id, name, enabled, expires_at, password };
+    let changed = state.db.change_account(&caller.scope, *id, change).await;
+    let changed = changed.or_no_such("account, company or role")?;
     state.changed();
     Ok(Json(changed.into()))
 }
 
-/// Refuses to deal with an account of a role that allows what the caller may not: who manages accounts
-/// must not make themselves, or take over, an account that may more.
-async fn grants_no_more(caller: &Caller<ManageAccounts>, state: &State, role: RoleId) -> Outcome<()> {
+/// An account that the caller sees and whose role allows no more than the caller may: who manages accounts
+/// must not take over, or be rid of, an account that may more.
+async fn account_in_hand(
+    caller: &Caller<ManageAccounts>,
+    state: &State,
+    id: AccountId,
+) -> Outcome<db::Account> {
+    let found = state.db.account(&caller.scope, id).await.or_no_such("account")?;
     // A role of a company above is visible to none of the company's people, and may be carried by them.
-    let role = state.db.role(&Scope::platform(), role).await.or_no_such("role")?;
+    let role = state.db.role(&Scope::platform(), found.role_id).await.or_no_such("account")?;
+    grants_no_more(caller, &role)?;
+    Ok(found)
+}
+
+/// Refuses a role that allows what the caller may not: who manages accounts must not make an account that
+/// may more than they do.
+fn grants_no_more(caller: &Caller<ManageAccounts>, role: &db::Role) -> Outcome<()> {
     if role.permissions.is_subset(&caller.permissions) {
         return Ok(());
     }
@@ -122,6 +139,7 @@ async fn grants_no_more(caller: &Caller<ManageAccounts>, state: &State, role: Ro
 /// Delete an account.
 #[utoipa::path(tag = "account", security(("bearer" = ["manage_accounts"])), params(("id" = AccountId, Path, description = "Its key")), responses(
     (status = 204, description = "Deleted"),
+    (status = 403, description = "The right is missing, or the account's role allows more than the caller may"),
     (status = 409, description = "Nobody would be left who manages accounts"),
 ))]
 #[delete("/accounts/{id}")]
@@ -130,6 +148,7 @@ pub(crate) async fn delete_account(
     state: Data<State>,
     id: Path<AccountId>,
 ) -> Outcome<HttpResponse> {
+    account_in_hand(&caller, &state, *id).await?;
     state.db.delete_account(&caller.scope, *id).await.or_no_such("account")?;
     state.changed();
     Ok(HttpResponse::NoContent().finish())

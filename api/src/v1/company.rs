@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::v1::page;
 
 /// The companies in the caller's scope, by key.
-#[utoipa::path(tag = "company", security(("bearer" = ["view"])), responses((status = 200, description = "A page of them", body = Page<Company>)))]
+#[utoipa::path(tag = "company", security(("bearer" = ["view"])), params(PageQuery), responses((status = 200, description = "A page of them", body = Page<Company>)))]
 #[get("/companies")]
 pub(crate) async fn list_companies(
     caller: Caller<View>,
@@ -40,6 +40,7 @@ pub(crate) async fn company(
 /// Make a company.
 #[utoipa::path(tag = "company", security(("bearer" = ["manage_accounts"])), responses(
     (status = 201, description = "Made", body = Company, headers(("location" = String, description = "Where it is"))),
+    (status = 404, description = "No such company above it"),
     (status = 409, description = "The name is taken"),
 ))]
 #[post("/companies")]
@@ -77,7 +78,7 @@ pub(crate) async fn change_company(
 /// Delete a company that has nothing left in it.
 #[utoipa::path(tag = "company", security(("bearer" = ["manage_accounts"])), params(("id" = CompanyId, Path, description = "Its key")), responses(
     (status = 204, description = "Deleted"),
-    (status = 409, description = "Something is left in it"),
+    (status = 409, description = "Something is left in it, or it is the root"),
 ))]
 #[delete("/companies/{id}")]
 pub(crate) async fn delete_company(

@@ -11,13 +11,14 @@ use cluster::{EventStream, Lagged};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, Stream};
 use model::{Event, Filter, Permission, VehicleId};
-use openapi::event::{EventQuery, VehicleEvent};
+use openapi::event::{EventQuery, StreamedEvent, VehicleEvent};
 use serde::Serialize;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use crate::caller::{Caller, View, bearer};
 use crate::problem::{OrNotFound as _, Outcome, Problem};
 use crate::state::State;
+use crate::v1::bounded;
 
 /// How often a comment shows a silent subscriber that the link lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -28,12 +29,14 @@ const SECONDS_MAX: u32 = 86_400;
 
 /// The kinds of events, as `types` names them.
 const TYPES: [&str; 4] = ["position", "alarm", "presence", "stream"];
+/// The longest `types`, characters: all of them have 30.
+const TYPES_CHARS_MAX: usize = 100;
 
 /// What happens to the vehicles in the caller's scope, from now on, as Server-Sent Events: `event:` is the
 /// type, `data:` a VehicleEvent. `event: lagged` says that the caller was too slow and missed some. A
 /// comment comes every 15 s. The stream ends with its log-in and with the right to see.
-#[utoipa::path(tag = "event", security(("bearer" = ["view"])), responses(
-    (status = 200, description = "Events as they come", content_type = "text/event-stream", body = String),
+#[utoipa::path(tag = "event", security(("bearer" = ["view"])), params(EventQuery), responses(
+    (status = 200, description = "Events as they come", content_type = "text/event-stream", body = StreamedEvent),
     (status = 404, description = "No such vehicle"),
 ))]
 #[get("/events")]
@@ -44,6 +47,9 @@ pub(crate) async fn events(
     query: Query<EventQuery>,
 ) -> Outcome<HttpResponse> {
     let EventQuery { types, vehicle_id, max_seconds } = query.into_inner();
+    if let Some(types) = &types {
+        bounded("types", types, TYPES_CHARS_MAX)?;
+    }
     let types = wanted_types(types.as_deref())?;
     if max_seconds.is_some_and(|seconds| !(1..=SECONDS_MAX).contains(&seconds)) {
         return Err(Problem::field("max_seconds", format!("1 to {SECONDS_MAX}")));

@@ -59,6 +59,7 @@ pub(crate) async fn live(
 #[utoipa::path(tag = "live", security(("bearer" = ["live"])), params(
     ("id" = VehicleId, Path, description = "The vehicle's key"),
     ("n" = Channel, Path, description = "The channel's number, 1 to 32"),
+    SnapshotQuery,
 ), responses(
     (status = 200, description = "The picture", content_type = "image/jpeg", body = Vec<u8>),
     (status = 409, description = "The stream is not running"),

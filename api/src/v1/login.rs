@@ -7,6 +7,10 @@ use openapi::login::{Login, RefreshToken, Tokens};
 use crate::caller::address;
 use crate::problem::Outcome;
 use crate::state::State;
+use crate::v1::bounded;
+
+/// The longest refresh token that is looked at, characters; ours are shorter.
+const TOKEN_CHARS_MAX: usize = 256;
 
 fn wire(tokens: access::Tokens) -> Tokens {
     let access::Tokens { access, refresh, must_change_password } = tokens;
@@ -41,6 +45,7 @@ pub(crate) async fn log_in(
 ))]
 #[post("/auth/refresh")]
 pub(crate) async fn refresh_login(state: Data<State>, token: Json<RefreshToken>) -> Outcome<Json<Tokens>> {
+    bounded("refresh_token", &token.refresh_token, TOKEN_CHARS_MAX)?;
     Ok(Json(wire(state.access.refresh(&token.refresh_token).await?)))
 }
 
@@ -48,6 +53,7 @@ pub(crate) async fn refresh_login(state: Data<State>, token: Json<RefreshToken>)
 #[utoipa::path(tag = "login", security(("bearer" = [])), responses((status = 204, description = "Logged out")))]
 #[post("/auth/logout")]
 pub(crate) async fn log_out(state: Data<State>, token: Json<RefreshToken>) -> Outcome<HttpResponse> {
+    bounded("refresh_token", &token.refresh_token, TOKEN_CHARS_MAX)?;
     state.access.logout(&token.refresh_token).await?;
     Ok(HttpResponse::NoContent().finish())
 }

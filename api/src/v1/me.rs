@@ -3,6 +3,7 @@
 use access::PASSWORD_BYTES_MAX;
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
+use db::DbError;
 use openapi::login::{Me, PasswordChange};
 
 use crate::caller::{Caller, LoggedIn, address};
@@ -48,7 +49,16 @@ pub(crate) async fn change_password(
     match state.access.change_password(&caller, &old, &new, address(&request)).await {
         // Not 401: the caller is logged in, and a client must not try to refresh over this.
         Err(access::LoginError::Wrong) => Err(Problem::forbidden("the old password is wrong")),
+        Err(access::LoginError::Db(error)) => Err(or_nobody(error)),
         done => Ok(done.map(|()| HttpResponse::NoContent().finish())?),
+    }
+}
+
+/// Whose account was deleted while they asked is nobody any more.
+fn or_nobody(error: DbError) -> Problem {
+    match error {
+        DbError::NotFound => Problem::unauthenticated(),
+        error => error.into(),
     }
 }
 
@@ -59,7 +69,8 @@ pub(crate) async fn change_password(
 ))]
 #[delete("/me")]
 pub(crate) async fn delete_me(caller: Caller<LoggedIn>, state: Data<State>) -> Outcome<HttpResponse> {
-    state.db.delete_account(&caller.scope, caller.account.id).await?;
+    let deleted = state.db.delete_account(&caller.scope, caller.account.id).await;
+    deleted.map_err(or_nobody)?;
     state.changed();
     Ok(HttpResponse::NoContent().finish())
 }

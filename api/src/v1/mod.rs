@@ -15,7 +15,15 @@ pub(crate) mod vehicle;
 
 use db::Page;
 
-use crate::problem::Outcome;
+use crate::problem::{Outcome, Problem};
+
+/// Refuses a text that is longer than the document allows.
+fn bounded(field: &str, text: &str, chars_max: usize) -> Outcome<()> {
+    if text.chars().nth(chars_max).is_none() {
+        return Ok(());
+    }
+    Err(Problem::field(field, format!("at most {chars_max} characters")))
+}
 
 /// The page that a query asks for.
 fn page(cursor: Option<String>, limit: Option<u32>) -> Outcome<Page> {

@@ -14,7 +14,7 @@ use crate::v1::page;
 
 /// The terminals that asked for admission, the latest to ask first. Only those who see the root company see
 /// them: they belong to nobody yet.
-#[utoipa::path(tag = "pending terminal", security(("bearer" = ["manage_vehicles"])), responses((status = 200, description = "A page of them", body = Page<PendingTerminal>)))]
+#[utoipa::path(tag = "pending terminal", security(("bearer" = ["manage_vehicles"])), params(PageQuery), responses((status = 200, description = "A page of them", body = Page<PendingTerminal>)))]
 #[get("/pending-terminals")]
 pub(crate) async fn list_pending_terminals(
     caller: Caller<ManageVehicles>,
@@ -28,7 +28,7 @@ pub(crate) async fn list_pending_terminals(
 /// Approve a terminal: it is known from now on and admitted when it next asks.
 #[utoipa::path(tag = "pending terminal", security(("bearer" = ["manage_vehicles"])), params(("sim" = Sim, Path, description = "Its phone number")), responses(
     (status = 200, description = "The terminal that it now is", body = Terminal),
-    (status = 409, description = "The plate is taken, or the vehicle is of another company"),
+    (status = 409, description = "The plate, or the SIM as a device number, is taken"),
 ))]
 #[post("/pending-terminals/{sim}/approve")]
 pub(crate) async fn approve_terminal(

@@ -16,7 +16,10 @@ use crate::state::State;
 use crate::v1::page;
 
 /// Where the terminals in the caller's scope are now, by terminal.
-#[utoipa::path(tag = "position", security(("bearer" = ["view"])), responses((status = 200, description = "A page of them", body = Page<LatestPosition>)))]
+#[utoipa::path(tag = "position", security(("bearer" = ["view"])), params(LatestQuery), responses(
+    (status = 200, description = "A page of them", body = Page<LatestPosition>),
+    (status = 404, description = "No such company"),
+))]
 #[get("/positions/latest")]
 pub(crate) async fn list_latest_positions(
     caller: Caller<View>,
@@ -25,6 +28,9 @@ pub(crate) async fn list_latest_positions(
 ) -> Outcome<Json<Page<LatestPosition>>> {
     let LatestQuery { company_id, cursor, limit } = query.into_inner();
     let page = page(cursor, limit)?;
+    if let Some(id) = company_id {
+        state.db.company(&caller.scope, id).await.or_no_such("company")?;
+    }
     let fleet = state.latest.fleet().await?;
     let wanted = |terminal: &&Arc<Terminal>| {
         company_id.is_none_or(|top| fleet.is_below(terminal.place().company_id, top))
@@ -35,7 +41,7 @@ pub(crate) async fn list_latest_positions(
 }
 
 /// The track of a vehicle: the positions of its terminals, by rising device time.
-#[utoipa::path(tag = "position", security(("bearer" = ["view"])), params(("id" = VehicleId, Path, description = "The vehicle's key")), responses(
+#[utoipa::path(tag = "position", security(("bearer" = ["view"])), params(("id" = VehicleId, Path, description = "The vehicle's key"), TrackQuery), responses(
     (status = 200, description = "A page of it", body = Page<Position>),
 ))]
 #[get("/vehicles/{id}/track")]

@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::v1::page;
 
 /// The roles in the caller's scope, by key.
-#[utoipa::path(tag = "role", security(("bearer" = ["manage_accounts"])), responses((status = 200, description = "A page of them", body = Page<Role>)))]
+#[utoipa::path(tag = "role", security(("bearer" = ["manage_accounts"])), params(PageQuery), responses((status = 200, description = "A page of them", body = Page<Role>)))]
 #[get("/roles")]
 pub(crate) async fn list_roles(
     caller: Caller<ManageAccounts>,
@@ -41,6 +41,8 @@ pub(crate) async fn role(
 /// Make a role.
 #[utoipa::path(tag = "role", security(("bearer" = ["manage_accounts"])), responses(
     (status = 201, description = "Made", body = Role, headers(("location" = String, description = "Where it is"))),
+    (status = 403, description = "The right is missing, or the role allows more than the caller may"),
+    (status = 404, description = "No such company"),
     (status = 409, description = "The name is taken"),
 ))]
 #[post("/roles")]
@@ -59,7 +61,8 @@ pub(crate) async fn create_role(
 /// Change a role; what is absent stays.
 #[utoipa::path(tag = "role", security(("bearer" = ["manage_accounts"])), params(("id" = RoleId, Path, description = "Its key")), responses(
     (status = 200, description = "As it is now", body = Role),
-    (status = 409, description = "The name is taken, or the tree would have a loop"),
+    (status = 403, description = "The right is missing, or the role, now or then, allows more than the caller may"),
+    (status = 409, description = "The name is taken, or nobody could manage accounts any more"),
 ))]
 #[patch("/roles/{id}")]
 pub(crate) async fn change_role(
@@ -80,6 +83,7 @@ pub(crate) async fn change_role(
 /// Delete a role that no account carries.
 #[utoipa::path(tag = "role", security(("bearer" = ["manage_accounts"])), params(("id" = RoleId, Path, description = "Its key")), responses(
     (status = 204, description = "Deleted"),
+    (status = 403, description = "The right is missing, or the role allows more than the caller may"),
     (status = 409, description = "An account carries it"),
 ))]
 #[delete("/roles/{id}")]
@@ -88,6 +92,8 @@ pub(crate) async fn delete_role(
     state: Data<State>,
     id: Path<RoleId>,
 ) -> Outcome<HttpResponse> {
+    let now = state.db.role(&caller.scope, *id).await.or_no_such("role")?;
+    grants_no_more(&caller, &now.permissions)?;
     state.db.delete_role(&caller.scope, *id).await.or_no_such("role")?;
     state.changed();
     Ok(HttpResponse::NoContent().finish())

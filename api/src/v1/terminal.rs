@@ -3,9 +3,9 @@
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
-use model::TerminalId;
+use model::{Channel, TerminalId};
 use openapi::page::{Page, PageQuery};
-use openapi::terminal::{Channel, ChannelChange, NewTerminal, Terminal, TerminalChange};
+use openapi::terminal::{ChannelChange, NewTerminal, Terminal, TerminalChange, TerminalChannel};
 
 use crate::caller::{Caller, ManageVehicles, View};
 use crate::problem::{OrNotFound as _, Outcome};
@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::v1::page;
 
 /// The terminals in the caller's scope, by key.
-#[utoipa::path(tag = "terminal", security(("bearer" = ["view"])), responses((status = 200, description = "A page of them", body = Page<Terminal>)))]
+#[utoipa::path(tag = "terminal", security(("bearer" = ["view"])), params(PageQuery), responses((status = 200, description = "A page of them", body = Page<Terminal>)))]
 #[get("/terminals")]
 pub(crate) async fn list_terminals(
     caller: Caller<View>,
@@ -97,14 +97,14 @@ pub(crate) async fn delete_terminal(
 
 /// The channels of a terminal, by number.
 #[utoipa::path(tag = "terminal", security(("bearer" = ["view"])), params(("id" = TerminalId, Path, description = "The terminal's key")), responses(
-    (status = 200, description = "All of them: no more than 255", body = Page<Channel>),
+    (status = 200, description = "All of them: no more than 255", body = Page<TerminalChannel>),
 ))]
 #[get("/terminals/{id}/channels")]
 pub(crate) async fn list_channels(
     caller: Caller<View>,
     state: Data<State>,
     id: Path<TerminalId>,
-) -> Outcome<Json<Page<Channel>>> {
+) -> Outcome<Json<Page<TerminalChannel>>> {
     let channels = state.db.channels(&caller.scope, *id).await.or_no_such("terminal")?;
     Ok(Json(Page { items: channels.into_iter().map(Into::into).collect(), next_cursor: None }))
 }
@@ -112,17 +112,17 @@ pub(crate) async fn list_channels(
 /// Name a channel.
 #[utoipa::path(tag = "terminal", security(("bearer" = ["manage_vehicles"])), params(
     ("id" = TerminalId, Path, description = "The terminal's key"),
-    ("n" = model::Channel, Path, description = "The channel's number, from 1"),
+    ("n" = Channel, Path, description = "The channel's number, from 1"),
 ), responses(
-    (status = 200, description = "As it is now", body = Channel),
+    (status = 200, description = "As it is now", body = TerminalChannel),
 ))]
 #[patch("/terminals/{id}/channels/{n}")]
 pub(crate) async fn rename_channel(
     caller: Caller<ManageVehicles>,
     state: Data<State>,
-    path: Path<(TerminalId, model::Channel)>,
+    path: Path<(TerminalId, Channel)>,
     change: Json<ChannelChange>,
-) -> Outcome<Json<Channel>> {
+) -> Outcome<Json<TerminalChannel>> {
     let (id, number) = path.into_inner();
     let renamed = state.db.rename_channel(&caller.scope, id, number, change.into_inner().name).await;
     Ok(Json(renamed.or_no_such("terminal or channel")?.into()))

@@ -10,10 +10,16 @@ use openapi::vehicle::{NewVehicle, Vehicle, VehicleChange, VehicleQuery};
 use crate::caller::{Caller, ManageVehicles, View};
 use crate::problem::{OrNotFound as _, Outcome};
 use crate::state::State;
-use crate::v1::page;
+use crate::v1::{bounded, page};
+
+/// The longest text that is searched for, characters.
+const Q_CHARS_MAX: usize = 64;
 
 /// The vehicles in the caller's scope, by key.
-#[utoipa::path(tag = "vehicle", security(("bearer" = ["view"])), responses((status = 200, description = "A page of them", body = Page<Vehicle>)))]
+#[utoipa::path(tag = "vehicle", security(("bearer" = ["view"])), params(VehicleQuery), responses(
+    (status = 200, description = "A page of them", body = Page<Vehicle>),
+    (status = 404, description = "No such company"),
+))]
 #[get("/vehicles")]
 pub(crate) async fn list_vehicles(
     caller: Caller<View>,
@@ -21,6 +27,12 @@ pub(crate) async fn list_vehicles(
     query: Query<VehicleQuery>,
 ) -> Outcome<Json<Page<Vehicle>>> {
     let VehicleQuery { company_id, q, online, cursor, limit } = query.into_inner();
+    if let Some(q) = &q {
+        bounded("q", q, Q_CHARS_MAX)?;
+    }
+    if let Some(id) = company_id {
+        state.db.company(&caller.scope, id).await.or_no_such("company")?;
+    }
     let wanted = db::VehicleQuery { company_id, text: q, online };
     Ok(Json(state.db.vehicles(&caller.scope, &wanted, &page(cursor, limit)?).await?.into()))
 }
