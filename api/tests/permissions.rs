@@ -3,6 +3,7 @@
 
 mod support;
 
+use model::AlarmId;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Server, Tenant};
@@ -11,6 +12,10 @@ use support::{Server, Tenant};
 const PUBLIC: [&str; 4] =
     ["GET /healthz", "GET /readyz", "POST /api/v1/auth/login", "POST /api/v1/auth/refresh"];
 
+/// Operations for which any log-in is enough: what one does to oneself.
+const ANY_LOGIN: [&str; 4] =
+    ["POST /api/v1/auth/logout", "GET /api/v1/me", "POST /api/v1/me/password", "DELETE /api/v1/me"];
+
 /// Addresses whose `{...}` names nothing that belongs to a company.
 const OF_NOBODY: [&str; 2] = ["/api/v1/pending-terminals/{sim}", "/api/v1/pending-terminals/{sim}/approve"];
 
@@ -18,6 +23,7 @@ const OF_NOBODY: [&str; 2] = ["/api/v1/pending-terminals/{sim}", "/api/v1/pendin
 async fn every_operation_asks_who_calls_and_what_they_may() {
     let server = Server::start().await;
     let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
+    let alarm = server.alarm(&theirs).await;
     server.account(ours.company, "nobody", &[]).await;
     let manager = server.token(&ours.name).await;
     let nobody = server.token("nobody").await;
@@ -31,7 +37,7 @@ async fn every_operation_asks_who_calls_and_what_they_may() {
                 continue;
             }
             let call = async |token: Option<&str>| {
-                let path = path(template, &theirs);
+                let path = path(template, &theirs, alarm);
                 let mut request =
                     server.request(Method::from_bytes(method.as_bytes()).expect("a method"), &path);
                 if let Some(body) = body(&name, &ours) {
@@ -50,11 +56,20 @@ async fn every_operation_asks_who_calls_and_what_they_may() {
             assert_eq!(call(Some("x.y.z")).await, problem(401), "{name} with a false token");
             if right(operation).is_some() {
                 assert_eq!(call(Some(&nobody)).await, problem(403), "{name} without the right");
+            } else {
+                assert!(ANY_LOGIN.contains(&name.as_str()), "{name}: which right does it need?");
             }
             if template.contains('{') && !OF_NOBODY.contains(&template.as_str()) {
                 assert_eq!(call(Some(&manager)).await, problem(404), "{name} of another company");
             }
         }
+    }
+    // What was refused above is there: its own company finds it.
+    let owner = server.token(&theirs.name).await;
+    for template in ["companies", "roles", "accounts", "vehicles", "terminals", "alarms"] {
+        let path = path(&format!("/api/v1/{template}/{{id}}"), &theirs, alarm);
+        let reply = server.request(Method::GET, &path).bearer_auth(&owner).send().await.expect("a reply");
+        assert_eq!(reply.status(), 200, "{path}");
     }
     server.stop().await;
 }
@@ -65,14 +80,14 @@ fn right(operation: &Value) -> Option<&str> {
 }
 
 /// The address of something of `tenant`.
-fn path(template: &str, tenant: &Tenant) -> String {
+fn path(template: &str, tenant: &Tenant, alarm: AlarmId) -> String {
     let id = match template.split('/').nth(3).expect("a noun") {
         "companies" => tenant.company.to_string(),
         "roles" => tenant.role.to_string(),
         "accounts" => tenant.account.to_string(),
         "vehicles" => tenant.vehicle.to_string(),
         "terminals" => tenant.terminal.to_string(),
-        "alarms" => "6f9619ff-8b86-4d01-b42d-00cf4fc964ff".to_owned(),
+        "alarms" => alarm.to_string(),
         _ => String::new(),
     };
     assert!(!template.contains("{id}") || !id.is_empty(), "{template}: whose is it?");

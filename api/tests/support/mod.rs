@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use access::{Access, Keys};
 use api::{Api, Deps, Settings};
 use async_trait::async_trait;
+use chrono::Utc;
 use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
 use db::testing::TestDb;
 use db::{NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
 use model::{
-    AccountId, Command, CompanyId, Permission, Reply, RoleId, Scope, SendError, StreamKey, TerminalId,
-    TerminalLink, VehicleId,
+    AccountId, AlarmId, AlarmSet, Command, CompanyId, Permission, Position, Reply, Report, RoleId, Scope,
+    SendError, StatusSet, StreamKey, TerminalId, TerminalLink, VehicleId,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use rustls::ServerConfig;
@@ -94,6 +95,15 @@ impl Server {
     }
 
     pub async fn with(tls: Option<Arc<ServerConfig>>) -> Self {
+        Self::set(tls, false).await
+    }
+
+    /// With documents that need no log-in.
+    pub async fn with_public_docs() -> Self {
+        Self::set(None, true).await
+    }
+
+    async fn set(tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let database = TestDb::new().await;
         let access = Access::new(database.db().clone(), Keys::generate());
@@ -101,6 +111,7 @@ impl Server {
         let settings = Settings {
             web: Listener { listen: SocketAddr::from(([127, 0, 0, 1], 0)), advertise: None },
             workers: Some(1),
+            public_docs,
             ..Settings::default()
         };
         let deps = Deps {
@@ -143,6 +154,32 @@ impl Server {
             sim,
             plate,
         }
+    }
+
+    /// An alarm that the tenant's terminal raised.
+    pub async fn alarm(&self, tenant: &Tenant) -> AlarmId {
+        let now = Utc::now();
+        let position = Position {
+            terminal: tenant.terminal,
+            device_time: Some(now),
+            received_at: now,
+            latitude: 31.2,
+            longitude: 121.5,
+            altitude_m: 4,
+            speed_kmh: 60.5,
+            direction_deg: 90,
+            status: StatusSet(3),
+            alarms: AlarmSet(1),
+            mileage_km: None,
+            fuel_l: None,
+            recorder_speed_kmh: None,
+            signal: None,
+            satellites: None,
+        };
+        let report = Report { position, body: Arc::from([0u8; 28]), hash: 1 };
+        let stored = self.database.db().store_reports(vec![report]).await.expect("stored");
+        let (_, alarm) = stored.alarms.into_iter().next().expect("the alarm began");
+        alarm.id
     }
 
     /// An account with a role of its own.
