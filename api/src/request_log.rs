@@ -1,6 +1,7 @@
-//! One log line a request, its id, and the headers that every reply carries.
+//! One log line a request (target `motorcade::request`), its id, and the headers that every reply carries.
 //!
-//! Queries, bodies and headers are never logged: they hold passwords, tickets and sessions.
+//! The route is logged as the route list writes it, so that lines can be counted by operation. What came in its
+//! place, queries, bodies and headers are never logged: they hold passwords, tickets and sessions.
 
 use std::time::Instant;
 
@@ -40,8 +41,9 @@ pub(crate) async fn log(
     let route = response.request().match_pattern().unwrap_or_else(|| "-".to_owned());
     let ms = since.elapsed().as_millis() as u64;
     info!(
-        http.method = %method, http.route = %route, http.status = status, duration_ms = ms,
-        request.id = %id, peer = %peer,
+        target: "motorcade::request",
+        { http.method = %method, http.route = %route, http.status = status, duration_ms = ms,
+          request.id = %id, peer = %peer },
         "{method} {route} {status} in {ms} ms"
     );
     let headers = response.headers_mut();
