@@ -4,6 +4,7 @@
 //! scope that asks who calls; what needs no log-in is listed by name in `route`. Knows no wire protocol of
 //! terminals and opens no stream itself.
 
+mod body;
 mod caller;
 mod certificate;
 mod cmsv6;

@@ -158,7 +158,13 @@ async fn errors_are_problems_whoever_finds_them() {
     let unknown_field = json!({"company_id": tenant.company, "plate": "x", "colour": "red"});
     let wrong_type = json!({"company_id": "one", "plate": "x"});
     let long = json!({"company_id": tenant.company, "plate": "x".repeat(100_000)});
+    let company = format!("/api/v1/companies/{}", tenant.company);
+    let twice = json!({"company_id": tenant.company, "name": "x", "permissions": ["view", "view"]});
     let cases = [
+        (400, server.request(Method::PATCH, &company).json(&json!([null, null]))),
+        (400, server.request(Method::PATCH, &company).json(&json!([]))),
+        (400, server.request(Method::PATCH, &company).json(&Value::Null)),
+        (400, server.request(Method::POST, "/api/v1/roles").json(&twice)),
         (400, server.request(Method::POST, vehicles).json(&unknown_field)),
         (400, server.request(Method::POST, vehicles).json(&wrong_type)),
         (400, server.request(Method::POST, vehicles).header("content-type", "application/json").body("{")),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use model::{CompanyId, Permission, RoleId};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// A role.
@@ -38,7 +39,8 @@ pub struct NewRole {
     /// 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100)]
     pub name: String,
-    /// What it allows.
+    /// What it allows, each once.
+    #[serde(deserialize_with = "each_once")]
     pub permissions: BTreeSet<Permission>,
 }
 
@@ -57,8 +59,8 @@ pub struct RoleChange {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 100)]
     pub name: Option<String>,
-    /// Other permissions.
-    #[serde(default)]
+    /// Other permissions, each once.
+    #[serde(default, deserialize_with = "each_once_or_null")]
     pub permissions: Option<BTreeSet<Permission>>,
 }
 
@@ -67,4 +69,20 @@ impl From<RoleChange> for db::RoleChange {
         let RoleChange { name, permissions } = change;
         Self { name, permissions }
     }
+}
+
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<Permission>, D::Error> {
+    distinct(Vec::deserialize(deserializer)?)
+}
+
+fn each_once_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeSet<Permission>>, D::Error> {
+    Option::deserialize(deserializer)?.map(distinct).transpose()
+}
+
+fn distinct<E: Error>(named: Vec<Permission>) -> Result<BTreeSet<Permission>, E> {
+    let count = named.len();
+    let permissions: BTreeSet<Permission> = named.into_iter().collect();
+    if permissions.len() < count { Err(E::custom("a permission is named twice")) } else { Ok(permissions) }
 }

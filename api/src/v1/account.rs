@@ -2,12 +2,13 @@
 
 use access::{AccessError, PasswordHashes};
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use model::{AccountId, Scope};
 use openapi::account::{Account, AccountChange, NewAccount};
 use openapi::page::{Page, PageQuery};
 
+use crate::body::Json;
 use crate::caller::{Caller, ManageAccounts};
 use crate::problem::{OrNotFound as _, Outcome, Problem};
 use crate::state::State;

@@ -1,11 +1,12 @@
 //! Alarms, and handling them.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{delete, get, post};
 use model::AlarmId;
 use openapi::alarm::{AlarmQuery, AlarmRecord, HandleRequest};
 use openapi::page::Page;
 
+use crate::body::Json;
 use crate::caller::{Caller, HandleAlarms, View};
 use crate::problem::{OrNotFound as _, Outcome};
 use crate::state::State;

@@ -1,12 +1,13 @@
 //! Companies: the tree of tenants.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use model::CompanyId;
 use openapi::company::{Company, CompanyChange, NewCompany};
 use openapi::page::{Page, PageQuery};
 
+use crate::body::Json;
 use crate::caller::{Caller, ManageAccounts, View};
 use crate::problem::{OrNotFound as _, Outcome};
 use crate::state::State;

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use actix_web::http::header::ContentEncoding;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use cluster::MediaServer;
 use model::{Channel, StreamKey, TerminalId, VehicleId};
 use openapi::live::{Live, LiveRequest, LiveUrls, SnapshotQuery};
 use tokio::time::timeout;
 
+use crate::body::Json;
 use crate::caller::{Caller, Live as MayWatch};
 use crate::host::host;
 use crate::problem::{OrNotFound as _, Outcome, Problem};

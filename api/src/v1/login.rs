@@ -1,9 +1,10 @@
 //! Logging in and out.
 
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, post};
 use openapi::login::{Login, RefreshToken, Tokens};
 
+use crate::body::Json;
 use crate::caller::address;
 use crate::problem::Outcome;
 use crate::state::State;

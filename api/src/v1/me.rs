@@ -1,11 +1,12 @@
 //! One's own account.
 
 use access::PASSWORD_BYTES_MAX;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use db::DbError;
 use openapi::login::{Me, PasswordChange};
 
+use crate::body::Json;
 use crate::caller::{Caller, LoggedIn, address};
 use crate::problem::{Outcome, Problem};
 use crate::state::State;

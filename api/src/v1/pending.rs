@@ -1,12 +1,13 @@
 //! Terminals that wait for approval.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, post};
 use model::Sim;
 use openapi::page::{Page, PageQuery};
 use openapi::pending::{Approval, PendingTerminal};
 use openapi::terminal::Terminal;
 
+use crate::body::Json;
 use crate::caller::{Caller, ManageVehicles};
 use crate::problem::{OrNotFound as _, Outcome};
 use crate::state::State;

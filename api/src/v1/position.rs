@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use actix_web::get;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use db::Track;
 use model::{Position, TerminalId, VehicleId};
 use openapi::page::Page;
 use openapi::position::{LatestPosition, LatestQuery, TrackQuery};
 
+use crate::body::Json;
 use crate::caller::{Caller, View};
 use crate::latest::Terminal;
 use crate::problem::{OrNotFound as _, Outcome};

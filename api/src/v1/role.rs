@@ -1,13 +1,14 @@
 //! Roles: named sets of permissions.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use model::{Permission, RoleId};
 use openapi::page::{Page, PageQuery};
 use openapi::role::{NewRole, Role, RoleChange};
 use std::collections::BTreeSet;
 
+use crate::body::Json;
 use crate::caller::{Caller, ManageAccounts};
 use crate::problem::{OrNotFound as _, Outcome, Problem};
 use crate::state::State;

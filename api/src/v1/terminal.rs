@@ -1,12 +1,13 @@
 //! Terminals and their channels.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use model::{Channel, TerminalId};
 use openapi::page::{Page, PageQuery};
 use openapi::terminal::{ChannelChange, NewTerminal, Terminal, TerminalChange, TerminalChannel};
 
+use crate::body::Json;
 use crate::caller::{Caller, ManageVehicles, View};
 use crate::problem::{OrNotFound as _, Outcome};
 use crate::state::State;

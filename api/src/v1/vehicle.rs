@@ -1,12 +1,13 @@
 //! Vehicles, each with its terminals.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use model::VehicleId;
 use openapi::page::Page;
 use openapi::vehicle::{NewVehicle, Vehicle, VehicleChange, VehicleQuery};
 
+use crate::body::Json;
 use crate::caller::{Caller, ManageVehicles, View};
 use crate::problem::{OrNotFound as _, Outcome};
 use crate::state::State;
