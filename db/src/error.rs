@@ -78,10 +78,6 @@ impl From<Diesel> for DbError {
                     DatabaseErrorKind::SerializationFailure => Self::Busy("a concurrent change won"),
                     DatabaseErrorKind::UniqueViolation => Self::Conflict(taken(info.constraint_name())),
                     DatabaseErrorKind::ForeignKeyViolation => Self::Conflict(tied(info.constraint_name())),
-                    // 22008: beyond PostgreSQL's calendar, in an argument that nobody bounded.
-                    _ if message.starts_with("timestamp out of range") => {
-                        Self::Invalid("a time is out of range".into())
-                    }
                     _ if LOST.iter().any(|start| message.starts_with(start)) => Self::Unavailable(message),
                     _ if SLOW.iter().any(|start| message.starts_with(start)) => {
                         Self::Busy("the server could not finish in time")
@@ -121,24 +117,5 @@ fn tied(constraint: Option<&str>) -> String {
         "terminal_vehicle_fkey" => "the vehicle of the terminal is gone, or still has terminals".into(),
         "vehicle_company_id_fkey" => "the company of the vehicle is gone, or still has vehicles".into(),
         other => format!("what it belongs to is gone, or something still belongs to it ({other})"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn said(kind: DatabaseErrorKind, message: &str) -> DbError {
-        Diesel::DatabaseError(kind, Box::new(message.to_owned())).into()
-    }
-
-    #[test]
-    fn what_a_caller_can_mend_is_told_from_what_is_a_bug() {
-        let gone = said(DatabaseErrorKind::ForeignKeyViolation, "violates foreign key constraint");
-        assert!(matches!(gone, DbError::Conflict(_)), "{gone:?}");
-        let time = said(DatabaseErrorKind::Unknown, "timestamp out of range: \"4800-01-01 BC\"");
-        assert!(matches!(time, DbError::Invalid(_)), "{time:?}");
-        let bug = said(DatabaseErrorKind::Unknown, "relation \"nothing\" does not exist");
-        assert!(matches!(bug, DbError::Query(_)), "{bug:?}");
     }
 }

@@ -6,6 +6,7 @@ use db::{Db, DbError, Page, Registration};
 use diesel::connection::SimpleConnection;
 use diesel::{RunQueryDsl, sql_query};
 use model::Scope;
+use uuid::Uuid;
 
 use crate::support::{at, count};
 
@@ -66,14 +67,16 @@ async fn log_ins_of_an_account_are_bounded() {
     };
     let mut logins = Vec::new();
     for number in 0..=Db::LOGINS_PER_ACCOUNT_MAX {
-        logins.push(test.db().open_login(admin, token(number), later).await.expect("opened"));
+        let login = Uuid::new_v4();
+        test.db().open_login(admin, login, token(number), later).await.expect("opened");
+        logins.push(login);
         test.db().open_jsession(admin, token(number), later).await.expect("opened");
     }
     assert_eq!(count(&test, "login_session"), Db::LOGINS_PER_ACCOUNT_MAX);
     assert_eq!(count(&test, "jsession"), Db::LOGINS_PER_ACCOUNT_MAX);
     let now = Utc::now();
-    assert!(!test.db().login_lasts(logins[0], now).await.expect("asked"), "the oldest went");
-    assert!(test.db().login_lasts(logins[1], now).await.expect("asked"));
+    assert_eq!(test.db().login_holder(logins[0], now).await.expect("asked"), None, "the oldest went");
+    assert_eq!(test.db().login_holder(logins[1], now).await.expect("asked"), Some(admin));
     assert_eq!(test.db().jsession(token(0), now, later).await.expect("asked"), None);
 }
 
