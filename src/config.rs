@@ -25,7 +25,7 @@ pub(crate) struct Config {
     /// Terminals' signalling.
     pub(crate) gateway: gateway::Settings,
     /// Viewers.
-    pub(crate) media: Bound,
+    pub(crate) media: Media,
     /// Live video from terminals.
     pub(crate) live: Live,
     /// Played-back video from terminals; not built yet.
@@ -66,20 +66,33 @@ impl Default for Database {
     }
 }
 
-/// A listener's two keys.
+/// `[media]`: the viewers' listener, and whatever else a media server may be told.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Bound {
+#[serde(try_from = "Table")]
+pub(crate) struct Media {
     /// Address and port to bind.
-    pub(crate) listen: Option<std::net::SocketAddr>,
-    /// host:port as the other side must dial it.
+    listen: Option<std::net::SocketAddr>,
+    /// host:port as viewers must dial it.
     pub(crate) advertise: Option<Advertise>,
+    /// The rest.
+    pub(crate) settings: media::Settings,
 }
 
-impl Bound {
-    /// With the default port where none is set.
-    pub(crate) fn listener(&self, default_port: u16) -> Listener {
-        listener(self.listen, self.advertise.as_ref(), default_port)
+impl Media {
+    /// Port 6604 unless set.
+    pub(crate) fn listener(&self) -> Listener {
+        listener(self.listen, self.advertise.as_ref(), 6604)
+    }
+}
+
+impl TryFrom<Table> for Media {
+    type Error = toml::de::Error;
+
+    /// Parts the listener's keys from the others, of which none may be unknown.
+    fn try_from(mut table: Table) -> Result<Self, Self::Error> {
+        let listen = table.remove("listen").map(Value::try_into).transpose()?;
+        let advertise = table.remove("advertise").map(Value::try_into).transpose()?;
+        Ok(Self { listen, advertise, settings: Value::Table(table).try_into()? })
     }
 }
 
@@ -278,6 +291,19 @@ mod tests {
         let config = Config::parse("", env(&[("MOTORCADE__LIVE__PORTS", "3")])).expect("parses");
         assert_eq!((config.live.ports, config.live.pool_port), (3, 6620));
         assert_eq!(config.live.listener().listen.port(), 6602);
+    }
+
+    #[test]
+    fn a_media_server_s_settings_stand_beside_its_listener() {
+        let set = env(&[
+            ("MOTORCADE__MEDIA__LISTEN", "127.0.0.1:7"),
+            ("MOTORCADE__MEDIA__ADVERTISE", "video.example.org:443"),
+            ("MOTORCADE__MEDIA__LINGER_S", "3"),
+        ]);
+        let media = Config::parse("[media]\nviewers_max = 9\n", set).expect("parses").media;
+        assert_eq!((media.listener().listen.port(), media.advertise.map(|to| to.port)), (7, Some(443)));
+        assert_eq!((media.settings.linger_s, media.settings.viewers_max), (3, 9));
+        assert!(Config::parse("[media]\nlinger = 3\n", env(&[])).is_err());
     }
 
     #[test]

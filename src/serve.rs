@@ -109,11 +109,11 @@ impl Node {
 
         let media = if roles.media {
             let settings = media::Settings {
-                viewer: config.media.listener(6604),
+                viewer: config.media.listener(),
                 live: config.live.listener(),
                 live_ports: config.live.ports,
                 live_pool_port: config.live.pool_port,
-                ..media::Settings::default()
+                ..config.media.settings.clone()
             };
             let deps = media::Deps {
                 terminals: Arc::clone(&terminals),

@@ -5,21 +5,24 @@ use serde::Deserialize;
 
 use crate::StartError;
 
-/// Settings of a media server. The defaults serve; every bound is on something fed from outside.
+/// Settings of a media server: section `media` of the configuration, less what belongs to its listeners. The
+/// defaults serve; every bound is on something fed from outside.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where viewers dial (HTTP-FLV, WebSocket-FLV, HLS).
-    #[serde(skip, default = "viewer")]
+    #[serde(skip)]
     pub viewer: Listener,
     /// Where terminals dial with live video; the first port of the pool.
-    #[serde(skip, default = "live")]
+    #[serde(skip)]
     pub live: Listener,
     /// How many ports the live pool has, 1 to 64: that of `live` and, from `live_pool_port` on, as many more
     /// (all free ones where `live` has port 0). A JT/T 1078 packet names terminal and channel but no request, so
     /// main and sub stream of one channel run at once only on two ports.
+    #[serde(skip)]
     pub live_ports: u16,
     /// The second port of the live pool; the others follow it.
+    #[serde(skip)]
     pub live_pool_port: u16,
     /// Epoch of this server's ownership: units of a lower epoch than one seen are refused.
     #[serde(skip)]
@@ -83,19 +86,11 @@ pub struct Settings {
     pub snapshots_max: usize,
 }
 
-fn viewer() -> Listener {
-    Listener::on_port(6604)
-}
-
-fn live() -> Listener {
-    Listener::on_port(6602)
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            viewer: viewer(),
-            live: live(),
+            viewer: Listener::on_port(6604),
+            live: Listener::on_port(6602),
             live_ports: 1,
             live_pool_port: 6620,
             epoch: 1,
@@ -133,6 +128,12 @@ impl Settings {
         let wrong = |what| Err(StartError::Setting(what));
         if !(1..=64).contains(&self.live_ports) {
             return wrong("live.ports must be 1 to 64");
+        }
+        let lasting =
+            [self.start_s, self.source_idle_s, self.recover_pause_ms, self.hls_idle_s, self.recheck_s];
+        let patient = [self.request_head_s, self.viewer_stall_s, self.first_packet_s];
+        if lasting.iter().chain(&patient).any(|time| *time == 0) {
+            return wrong("no time of [media] may be 0, but recover_s, linger_s and audio_wait_ms");
         }
         // Sequence numbers of playlists rely on it.
         if self.hls_segment_ms < 1_000 {
