@@ -3,22 +3,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Client } from "../api/client";
 import type { FleetEvent, LatestPosition, Vehicle } from "../api/types";
 import { Fleet } from "./fleet";
-import { report } from "./testing";
+import { carried, report } from "./testing";
 
-const vehicle = (online: boolean): Vehicle => ({
-  id: 1,
-  company_id: 1,
-  plate: "B1",
-  plate_colour: "blue",
-  created_at: "2026-01-01T00:00:00Z",
-  terminals: [{ id: 101, sim: "13900000001", device_no: "D1", online, channels: [] }],
-});
+const vehicle = (online: boolean) => carried(1, 1, "B1", online);
 const latest = (online: boolean): LatestPosition => ({
   terminal_id: 101,
+  device_no: "D1",
+  company_id: 1,
   vehicle_id: 1,
-  plate: "B1",
   online,
-  last_seen_at: null,
   position: report(1_000, 10, 20),
 });
 

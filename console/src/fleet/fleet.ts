@@ -172,7 +172,7 @@ export class Fleet {
     this.set.companies(companies);
     await this.client.latest((page) => {
       for (const latest of page) {
-        const state = latest.vehicle_id === null ? undefined : this.vehicles.get(latest.vehicle_id);
+        const state = typeof latest.vehicle_id === "number" ? this.vehicles.get(latest.vehicle_id) : undefined;
         if (!state) continue;
         withLatest(state, latest);
         this.recall(state, latest.terminal_id);
@@ -209,7 +209,7 @@ export class Fleet {
       if (event.type === "presence") this.presence.set(event.terminal, event.presence === "online");
       const id = event.vehicle_id;
       // A terminal in stock: there is nothing to draw.
-      if (id === null) continue;
+      if (typeof id !== "number") continue;
       const state = this.vehicles.get(id);
       if (!state) {
         // A vehicle that was not there at the load: it has been added since.

@@ -1,6 +1,6 @@
-// Reports for tests.
+// Reports and vehicles for tests.
 
-import type { Position } from "../api/types";
+import type { Position, Vehicle } from "../api/types";
 
 /** A report at `ms` since the epoch. */
 export function report(ms: number, longitude: number, latitude: number, more: Partial<Position> = {}): Position {
@@ -18,4 +18,23 @@ export function report(ms: number, longitude: number, latitude: number, more: Pa
     alarms: [],
     ...more,
   };
+}
+
+/** A vehicle with one terminal, whose key is 100 more. */
+export function carried(id: number, company_id: number, plate: string, online: boolean): Vehicle {
+  const created_at = "2026-01-01T00:00:00Z";
+  const terminal = {
+    id: id + 100,
+    sim: `1390000000${id}`,
+    device_no: `D${id}`,
+    company_id,
+    vehicle_id: id,
+    maker: "70111",
+    model: "MDVR-8",
+    terminal_no: "A1",
+    online,
+    created_at,
+    channels: [],
+  };
+  return { id, company_id, plate, plate_colour: "blue", created_at, terminals: [terminal] };
 }

@@ -1,26 +1,17 @@
 import { describe, expect, it } from "vitest";
 
-import type { Company, Vehicle } from "../api/types";
 import { fromVehicle, setOnline, stateOf, withPosition, type VehicleState } from "./state";
-import { report } from "./testing";
-import { above, byPlate, rows, type TreeQuery } from "./tree";
+import { carried, report } from "./testing";
+import { above, byPlate, rows, type Branch, type TreeQuery } from "./tree";
 
-const companies: Company[] = [
+const companies: Branch[] = [
   { id: 1, name: "Root", parent_id: null },
   { id: 2, name: "Buses", parent_id: 1 },
   { id: 3, name: "Trucks", parent_id: 1 },
 ];
 
 function vehicle(id: number, company_id: number, plate: string, online = true): VehicleState {
-  const made: Vehicle = {
-    id,
-    company_id,
-    plate,
-    plate_colour: "blue",
-    created_at: "2026-01-01T00:00:00Z",
-    terminals: [{ id: id + 100, sim: `1390000000${id}`, device_no: `D${id}`, online, channels: [] }],
-  };
-  return fromVehicle(made);
+  return fromVehicle(carried(id, company_id, plate, online));
 }
 
 const fleet = [vehicle(1, 2, "B10"), vehicle(2, 2, "B9", false), vehicle(3, 3, "T1"), vehicle(4, 99, "X1")].sort(byPlate);
@@ -55,7 +46,7 @@ describe("the vehicle tree", () => {
   });
 
   it("shows empty companies, and survives parents that are unseen or go in a ring", () => {
-    const odd: Company[] = [
+    const odd: Branch[] = [
       { id: 2, name: "Buses", parent_id: 77 },
       { id: 3, name: "Trucks", parent_id: 5 },
       { id: 5, name: "Ring", parent_id: 3 },
@@ -70,7 +61,7 @@ describe("the vehicle tree", () => {
   it("knows what must be open to show a vehicle, also where companies go in a ring", () => {
     expect(above(companies, 3)).toEqual([3, 1]);
     expect(above(companies, 99)).toEqual([99]);
-    const ring: Company[] = [
+    const ring: Branch[] = [
       { id: 3, name: "Trucks", parent_id: 5 },
       { id: 5, name: "Ring", parent_id: 3 },
     ];

@@ -13,8 +13,11 @@ export interface TreeQuery {
   closed: ReadonlySet<number>;
 }
 
+/** What the tree needs to know of a company. */
+export type Branch = Pick<Company, "id" | "name" | "parent_id">;
+
 interface Node {
-  company: Company;
+  company: Branch;
   children: Node[];
   vehicles: VehicleState[];
 }
@@ -27,7 +30,7 @@ const UNKNOWN_COMPANY = 0;
  * that has a match and hides the others.
  */
 export function rows(
-  companies: readonly Company[],
+  companies: readonly Branch[],
   vehicles: Iterable<VehicleState>,
   query: TreeQuery,
   unknown: string,
@@ -36,17 +39,15 @@ export function rows(
   for (const company of companies) nodes.set(company.id, { company, children: [], vehicles: [] });
   const roots: Node[] = [];
   for (const node of nodes.values()) {
-    const parent = node.company.parent_id === null ? undefined : nodes.get(node.company.parent_id);
+    const parent = parentOf(nodes, node.company);
     (parent && !reaches(nodes, node) ? parent.children : roots).push(node);
   }
   let lost: Node | undefined;
   const wanted = matcher(query);
   for (const state of vehicles) {
-    let node = nodes.get(state.vehicle.company_id);
-    if (!node) {
-      lost ??= { company: { id: UNKNOWN_COMPANY, name: unknown, parent_id: null }, children: [], vehicles: [] };
-      node = lost;
-    }
+    const node =
+      nodes.get(state.vehicle.company_id) ??
+      (lost ??= { company: { id: UNKNOWN_COMPANY, name: unknown }, children: [], vehicles: [] });
     node.vehicles.push(state);
   }
   roots.sort(byName);
@@ -81,7 +82,7 @@ export function rows(
 }
 
 /** The companies over and including `id`, whose rows hide what is below them when they are closed. */
-export function above(companies: readonly Company[], id: number): number[] {
+export function above(companies: readonly Branch[], id: number): number[] {
   const parents = new Map(companies.map((company) => [company.id, company.parent_id]));
   const out: number[] = [];
   for (let at: number | null | undefined = id; typeof at === "number" && !out.includes(at); at = parents.get(at)) out.push(at);
@@ -99,13 +100,16 @@ function matcher({ text, onlineOnly }: TreeQuery): (state: VehicleState) => bool
   };
 }
 
+function parentOf(nodes: ReadonlyMap<number, Node>, company: Branch): Node | undefined {
+  return typeof company.parent_id === "number" ? nodes.get(company.parent_id) : undefined;
+}
+
 /** Whether `node` is its own ancestor; such a ring is broken instead of followed for ever. */
-function reaches(nodes: Map<number, Node>, node: Node): boolean {
-  const seen = new Set<number>();
-  for (let id = node.company.parent_id; id !== null; id = nodes.get(id)?.company.parent_id ?? null) {
-    if (id === node.company.id) return true;
-    if (seen.has(id)) return false;
-    seen.add(id);
+function reaches(nodes: ReadonlyMap<number, Node>, node: Node): boolean {
+  const seen = new Set<Node>();
+  for (let over = parentOf(nodes, node.company); over && !seen.has(over); over = parentOf(nodes, over.company)) {
+    if (over === node) return true;
+    seen.add(over);
   }
   return false;
 }
