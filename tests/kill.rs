@@ -151,8 +151,11 @@ fn strike(form: &Form, platform: &mut Platform) {
     }
 }
 
+/// No segment is left. The lock stays, and so do segments whose torn tail was put aside.
 fn is_drained(data: &Path) -> bool {
-    std::fs::read_dir(data.join("spool")).expect("the spool is there").next().is_none()
+    let entries = std::fs::read_dir(data.join("spool")).expect("the spool is there");
+    let mut paths = entries.map(|entry| entry.expect("readable").path());
+    !paths.any(|path| path.extension().is_some_and(|extension| extension == "spool"))
 }
 
 /// Straight to the private server, past the platform.

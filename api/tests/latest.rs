@@ -172,13 +172,19 @@ async fn latest_positions_are_paged_and_filtered_by_company() {
     let under = async |company: &str| terminals(&server, &root, &format!("company_id={company}")).await;
     assert_eq!(under(&a.company.to_string()).await, [of(a)]);
     assert_eq!(under(&ROOT_COMPANY.to_string()).await, all);
-    assert_eq!(under("999999").await, [] as [i64; 0]);
+    let status = async |token: &str, company: &str| {
+        let path = format!("/api/v1/positions/latest?company_id={company}");
+        let request = server.request(Method::GET, &path).bearer_auth(token);
+        request.send().await.expect("a reply").status()
+    };
+    assert_eq!(status(&root, "999999").await, 404);
     // b below a, by the API: at once.
     patch(&server, &root, &format!("/api/v1/companies/{}", b.company), json!({"parent_id": a.company})).await;
     assert_eq!(under(&a.company.to_string()).await, [of(a), of(b)]);
-    // A filter widens no scope.
+    // A filter widens no scope: what lies above is not there.
     let token = server.token(&b.name).await;
-    assert_eq!(terminals(&server, &token, &format!("company_id={}", a.company)).await, [of(b)]);
+    assert_eq!(status(&token, &a.company.to_string()).await, 404);
+    assert_eq!(terminals(&server, &token, &format!("company_id={}", b.company)).await, [of(b)]);
     let db = server.database.db();
     let new = NewCompany { parent_id: ROOT_COMPANY, name: "empty".into() };
     let empty = db.create_company(&Scope::platform(), new).await.expect("made");
