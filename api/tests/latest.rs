@@ -5,10 +5,9 @@ mod support;
 
 use chrono::{TimeDelta, Utc};
 use cluster::Events as _;
-use db::{NewCompany, ROOT_COMPANY};
+use db::ROOT_COMPANY;
 use model::{
-    AlarmSet, Event, Permission, Position, Presence, Profile, Scope, StatusSet, StreamChange, StreamKey,
-    TerminalId,
+    AlarmSet, Event, Permission, Position, Presence, Profile, StatusSet, StreamChange, StreamKey, TerminalId,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -185,9 +184,10 @@ async fn latest_positions_are_paged_and_filtered_by_company() {
     let token = server.token(&b.name).await;
     assert_eq!(status(&token, &a.company.to_string()).await, 404);
     assert_eq!(terminals(&server, &token, &format!("company_id={}", b.company)).await, [of(b)]);
-    let db = server.database.db();
-    let new = NewCompany { parent_id: ROOT_COMPANY, name: "empty".into() };
-    let empty = db.create_company(&Scope::platform(), new).await.expect("made");
-    assert_eq!(under(&empty.id.to_string()).await, [] as [i64; 0]);
+    let request = server.request(Method::POST, "/api/v1/companies").bearer_auth(&root);
+    let made =
+        request.json(&json!({"parent_id": ROOT_COMPANY, "name": "empty"})).send().await.expect("a reply");
+    let empty: Value = made.json().await.expect("JSON");
+    assert_eq!(under(&empty["id"].to_string()).await, [] as [i64; 0]);
     server.stop().await;
 }
