@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Days, Utc};
 use diesel::sql_types::{BigInt, Timestamptz};
-use diesel::{RunQueryDsl, sql_query};
+use diesel::{PgConnection, QueryResult, RunQueryDsl, sql_query};
 
 use crate::partition::DAYS_AHEAD;
 use crate::{Db, DbError};
 
 /// Most rows that one statement deletes, so that it ends well within the pool's limit.
-const ROWS_PER_DELETE: i64 = 50_000;
+const ROWS_PER_DELETE: u32 = 50_000;
+/// Most such statements in a round for one table: a year's backlog goes in some rounds, and none takes for ever.
+const DELETES_MAX: u32 = 20;
 /// Connections unused for this long are closed.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 
@@ -84,34 +86,50 @@ impl Db {
         Ok(dated + undated)
     }
 
-    /// Drops rows of `table`, at most [`ROWS_PER_DELETE`].
+    /// Drops rows of `table`, at most [`DELETES_MAX`] times [`ROWS_PER_DELETE`].
     async fn drop_rows(
         &self,
         table: &'static str,
         condition: &'static str,
         before: DateTime<Utc>,
     ) -> Result<usize, DbError> {
-        self.write(move |conn| {
-            Ok(sql_query(format!(
+        self.delete_again(move |conn| {
+            sql_query(format!(
                 "DELETE FROM {table} WHERE ctid = ANY (ARRAY (SELECT ctid FROM {table} WHERE {condition} LIMIT $2))"
             ))
             .bind::<Timestamptz, _>(before)
-            .bind::<BigInt, _>(ROWS_PER_DELETE)
-            .execute(conn)?)
+            .bind::<BigInt, _>(i64::from(ROWS_PER_DELETE))
+            .execute(conn)
         })
         .await
     }
 
     async fn bound_quarantine(&self) -> Result<usize, DbError> {
-        self.write(|conn| {
-            Ok(sql_query(
+        self.delete_again(|conn| {
+            sql_query(
                 "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine ORDER BY id LIMIT \
                  (SELECT least(greatest(count(*) - $1, 0), $2) FROM quarantine))",
             )
             .bind::<BigInt, _>(Self::QUARANTINE_ROWS_MAX)
-            .bind::<BigInt, _>(ROWS_PER_DELETE)
-            .execute(conn)?)
+            .bind::<BigInt, _>(i64::from(ROWS_PER_DELETE))
+            .execute(conn)
         })
         .await
+    }
+
+    /// Deletes, each time in a transaction of its own, while as many rows go as may; says how many went.
+    async fn delete_again(
+        &self,
+        delete: impl Fn(&mut PgConnection) -> QueryResult<usize> + Copy + Send + 'static,
+    ) -> Result<usize, DbError> {
+        let mut gone = 0;
+        for _ in 0..DELETES_MAX {
+            let rows = self.write(move |conn| Ok(delete(conn)?)).await?;
+            gone += rows;
+            if rows < ROWS_PER_DELETE as usize {
+                break;
+            }
+        }
+        Ok(gone)
     }
 }

@@ -11,7 +11,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection};
+use diesel::sql_types::{BigInt, Text};
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
 use crate::private::{PrivateServer, PrivateSettings};
 use crate::{Db, DbSettings};
@@ -79,6 +80,26 @@ impl TestDb {
     /// Where the server is gone.
     pub fn bring_back(&self) {
         administer(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.database.name));
+    }
+
+    /// How many of its connections wait for a lock in a statement that begins with `statement`.
+    ///
+    /// # Panics
+    /// Where the server is gone.
+    pub fn waiting(&self, statement: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Waiting {
+            #[diesel(sql_type = BigInt)]
+            waiting: i64,
+        }
+        let waiting: Waiting = sql_query(
+            "SELECT count(*) AS waiting FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock' AND starts_with(query, $1)",
+        )
+        .bind::<Text, _>(statement)
+        .get_result(&mut self.connection())
+        .expect("counted");
+        waiting.waiting
     }
 
     /// A connection for looking at tables directly.

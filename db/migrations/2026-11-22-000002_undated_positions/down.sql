@@ -1,3 +1,9 @@
+-- In the order of whoever stores, and before anything is looked at: what waits behind these locks waits a moment only.
+SET LOCAL lock_timeout = '5s';
+LOCK TABLE latest_position IN EXCLUSIVE MODE;
+LOCK TABLE ONLY position IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE position_default IN ACCESS EXCLUSIVE MODE;
+
 UPDATE latest_position SET at = coalesce(device_time, received_at) WHERE at IS NOT NULL;
 COMMENT ON COLUMN latest_position.at IS 'Device time of the newest position, or received_at where it has none; null before the first';
 

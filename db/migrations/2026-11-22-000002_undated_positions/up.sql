@@ -1,6 +1,12 @@
 -- Reports without a possible time get a partition of their own. The default one is locked by whoever makes or
 -- drops a day, so that nothing that comes all the time may stand in it.
 
+-- In the order of whoever stores, and before anything is looked at: what waits behind these locks waits a moment only.
+SET LOCAL lock_timeout = '5s';
+LOCK TABLE latest_position IN EXCLUSIVE MODE;
+LOCK TABLE ONLY position IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE position_default IN ACCESS EXCLUSIVE MODE;
+
 CREATE TABLE position_undated (LIKE position INCLUDING ALL);
 WITH moved AS (DELETE FROM position_default WHERE device_time = '1970-01-01 00:00:00+00' RETURNING *)
     INSERT INTO position_undated SELECT * FROM moved;

@@ -1,7 +1,7 @@
 //! Days of positions under load: who looks where, who waits for whom, what goes when it is old.
 
 use db::testing::TestDb;
-use db::{Db, DbError, DbSettings, Outcome, PoolSettings};
+use db::{Db, DbError, DbSettings, Outcome};
 use diesel::connection::SimpleConnection;
 use model::{Report, TerminalId};
 
@@ -105,21 +105,28 @@ async fn reports_without_a_time_are_stored_while_a_day_waits_to_be_made() {
     let test = TestDb::new().await;
     let t = terminal(&test, "703").await;
     days(&test, 1).await;
-    let hasty = PoolSettings { query_timeout_ms: 400, ..PoolSettings::default() };
-    let settings = DbSettings { write: hasty, ..DbSettings::default() };
-    let hasty = Db::connect(test.conninfo(), settings).await.expect("connects");
 
     // as a backup does, for hours
     let mut backup = test.connection();
     backup.batch_execute("BEGIN; LOCK TABLE position_default IN ACCESS SHARE MODE").expect("locked");
-    let db = test.db().clone();
-    let making = tokio::spawn(async move { db.maintain(at(50 * DAY)).await });
-    let waits = "pg_locks WHERE NOT granted AND relation = 'position_default'::regclass";
-    until("the day waits to be made", async || count(&test, waits) == 1).await;
-    let stored = hasty.store_reports(vec![report(t, None, 0, 1)]).await.expect("stored, without a wait");
+    // and one that makes a day, but never tires
+    let mut maker = test.connection();
+    let making = std::thread::spawn(move || {
+        maker.batch_execute("BEGIN; LOCK TABLE position_default IN ACCESS EXCLUSIVE MODE; ROLLBACK")
+    });
+    until("the day waits to be made", async || test.waiting("BEGIN; LOCK TABLE position_default") == 1).await;
+    let stored = test.db().store_reports(vec![report(t, None, 0, 1)]).await.expect("stored");
     assert_eq!(stored.outcomes, [Outcome::Inserted]);
-    // and it gives up for now, so that whoever needs the default partition has it again
-    let made = making.await.expect("no panic");
+    assert_eq!(test.waiting("BEGIN; LOCK TABLE position_default"), 1, "without a wait for it");
+    test.connection()
+        .batch_execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks \
+             WHERE NOT granted AND relation = 'position_default'::regclass",
+        )
+        .expect("ended");
+    assert!(making.join().expect("no panic").is_err());
+    // who really makes one gives up for now, so that whoever needs the default partition has it again
+    let made = test.db().maintain(at(50 * DAY)).await;
     assert!(matches!(made, Err(DbError::Busy(_))), "{made:?}");
     let unmade = late(t, 50 * DAY, 0, 2);
     assert_eq!(test.db().store_reports(vec![unmade]).await.expect("stored").outcomes, [Outcome::Inserted]);
@@ -158,4 +165,19 @@ async fn what_is_older_than_is_kept_goes() {
         let settings = DbSettings { retention_days: Some(days), ..DbSettings::default() };
         assert!(matches!(Db::closed(test.conninfo(), settings), Err(DbError::Invalid(_))), "{days}");
     }
+}
+
+#[tokio::test]
+async fn more_old_rows_than_one_statement_deletes_go_in_one_round() {
+    let test = TestDb::new().await;
+    test.connection()
+        .batch_execute(
+            "INSERT INTO audit (at, action, noun, key, detail) \
+             SELECT '2020-01-01', 'made', 'vehicle', '', '{}' FROM generate_series(1, 50001)",
+        )
+        .expect("inserted");
+    let recent = count(&test, "audit WHERE at > '2020-01-02'");
+    let done = test.db().maintain(at(0)).await.expect("maintained");
+    assert_eq!(done.changes_dropped, 50_001);
+    assert_eq!(count(&test, "audit"), recent);
 }
