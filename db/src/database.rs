@@ -95,6 +95,8 @@ pub(crate) struct Shared {
     conninfo: String,
     /// Whether the database was found fit for use since this handle was made.
     is_open: AtomicBool,
+    /// For attempts to open it, those that were given up and hang included.
+    attempts: Arc<Semaphore>,
     write: Lane,
     read: Lane,
     control: Lane,
@@ -106,13 +108,19 @@ struct Lane {
     pool: Pool,
     get_timeout: Duration,
     query_timeout: Duration,
-    /// Statements that run, abandoned ones included; these keep a connection and a thread until the server
-    /// answers or the link breaks, so they are bounded too.
+    /// Statements and set-ups of connections that run, abandoned ones included; these keep a connection and a
+    /// thread until the server answers or the link breaks, so they are bounded too.
     running: Arc<Semaphore>,
 }
 
 /// Abandoned statements beyond which a pool takes no new ones, for each of its connections.
 const ABANDONED_PER_CONNECTION_MAX: usize = 4;
+/// Attempts to open the database beyond which no other begins: a server that takes connections and is silent gets
+/// no third one.
+const ATTEMPTS_MAX: usize = 2;
+/// How long the migrations may take before they are left to themselves. The next attempt waits for those that go on:
+/// they hold a lock.
+const MIGRATE_WITHIN: Duration = Duration::from_secs(600);
 
 impl Db {
     /// A handle on the database at `conninfo` (a URL or libpq's key-value form; with several hosts,
@@ -146,6 +154,7 @@ impl Db {
             links: lane("links", settings.links, &writing(settings.links))?,
             days: Days::default(),
             is_open: AtomicBool::new(false),
+            attempts: Arc::new(Semaphore::new(ATTEMPTS_MAX)),
             conninfo: conninfo.clone(),
             settings,
         };
@@ -158,11 +167,13 @@ impl Db {
     ///
     /// # Errors
     /// [`DbError::Unsafe`] where the server runs with `fsync` or `synchronous_commit` off;
-    /// [`DbError::Unavailable`] and [`DbError::Busy`] where it cannot be reached or another program migrates;
+    /// [`DbError::Unavailable`] and [`DbError::Busy`] where it cannot be reached, does not answer in time, takes no
+    /// writes, or where another program migrates or is in the way of a migration;
     /// [`DbError::Migration`] where a migration fails or a newer program has been here.
     pub async fn open(&self) -> Result<Vec<String>, DbError> {
         self.check_server().await?;
-        let applied = migration::migrate(&self.shared.conninfo).await?;
+        let conninfo = self.shared.conninfo.clone();
+        let applied = self.apart(MIGRATE_WITHIN, move || migration::migrate_blocking(&conninfo)).await?;
         self.shared.is_open.store(true, Ordering::Release);
         Ok(applied)
     }
@@ -179,8 +190,37 @@ impl Db {
     }
 
     async fn check_server(&self) -> Result<(), DbError> {
-        let conninfo = self.shared.conninfo.clone();
-        migration::blocking(move || durable(&mut migration::connect(&conninfo)?)).await
+        let Shared { conninfo, settings, .. } = &*self.shared;
+        let (conninfo, limit_ms) = (conninfo.clone(), settings.control.query_timeout_ms);
+        self.apart(Duration::from_millis(settings.connect_timeout_ms.saturating_add(limit_ms)), move || {
+            let mut conn = migration::connect(&conninfo)?;
+            let session = format!(
+                "SET application_name = 'motorcade start'; {IN_ENGLISH}; SET statement_timeout = {limit_ms}"
+            );
+            let set = conn.batch_execute(&session).map_err(DbError::from);
+            set.and_then(|()| durable(&mut conn)).map_err(|error| migration::cause(&mut conn, error))
+        })
+        .await
+    }
+
+    /// Runs `work`, which waits for the server on a connection of its own, for so long. What is given up goes on,
+    /// and keeps its connection and a thread until the server answers or the link breaks.
+    async fn apart<T: Send + 'static>(
+        &self,
+        within: Duration,
+        work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let Ok(attempt) = self.shared.attempts.clone().try_acquire_owned() else {
+            return Err(DbError::Busy("earlier attempts to open it hang"));
+        };
+        let work = migration::blocking(move || {
+            let _attempt = attempt;
+            work()
+        });
+        match tokio::time::timeout(within, work).await {
+            Ok(done) => done,
+            Err(_) => Err(DbError::Unavailable("the server does not answer".into())),
+        }
     }
 
     /// Nothing may be asked of tables that are perhaps not there.
@@ -265,6 +305,8 @@ impl Lane {
         );
         let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
         let wait_timeout = Duration::from_millis(pool.wait_timeout_ms);
+        let running = Arc::new(Semaphore::new(pool.connections * (1 + ABANDONED_PER_CONNECTION_MAX)));
+        let hanging = running.clone();
         let inner = Pool::builder(manager)
             .max_size(pool.connections)
             .runtime(Runtime::Tokio1)
@@ -273,9 +315,16 @@ impl Lane {
             .recycle_timeout(Some(connect_timeout.min(Duration::from_secs(1))))
             .post_create(Hook::async_fn(
                 move |connection: &mut deadpool_diesel::Connection<PgConnection>, _| {
-                    let session = session.clone();
+                    let (session, hanging) = (session.clone(), hanging.clone());
                     Box::pin(async move {
+                        // given up, it goes on as a statement does
+                        let Ok(running) = hanging.try_acquire_owned() else {
+                            return Err(HookError::message(
+                                "too many connections hang while they are set up",
+                            ));
+                        };
                         let set = connection.interact(move |conn| {
+                            let _running = running;
                             conn.batch_execute(&session)?;
                             // each time: another server may have taken the first one's place
                             durable(conn)
@@ -290,13 +339,12 @@ impl Lane {
             ))
             .build()
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
-        let running = Semaphore::new(pool.connections * (1 + ABANDONED_PER_CONNECTION_MAX));
         Ok(Self {
             pool: inner,
             // deadpool limits each step but the last, in which a new connection is set up
             get_timeout: wait_timeout + 2 * connect_timeout,
             query_timeout: Duration::from_millis(pool.query_timeout_ms),
-            running: Arc::new(running),
+            running,
         })
     }
 
@@ -413,7 +461,7 @@ fn durable(conn: &mut PgConnection) -> Result<(), DbError> {
 }
 
 /// Errors are told apart by their messages, where the server lets us choose these messages' language.
-const IN_ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
+pub(crate) const IN_ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
     EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
 
 /// Limits that libpq is given where `conninfo` does not: it would wait for a host, or for an answer over a dead

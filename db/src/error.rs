@@ -36,7 +36,7 @@ pub enum DbError {
 }
 
 /// Beginnings of messages by which libpq and the server report a lost or refused connection.
-const LOST: [&str; 10] = [
+const LOST: [&str; 13] = [
     "server closed the connection",
     "terminating connection",
     "could not connect",
@@ -46,6 +46,9 @@ const LOST: [&str; 10] = [
     "no connection to the server",
     "the database system is",
     "SSL connection has been closed",
+    "SSL SYSCALL error",
+    "SSL error",
+    "connection not open",
     "lost synchronization with server",
 ];
 

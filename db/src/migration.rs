@@ -1,24 +1,28 @@
 //! Migrations, embedded, up and down.
 
+use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::pg::Pg;
 use diesel::{Connection, PgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::DbError;
-use crate::database::bounded;
+use crate::database::{IN_ENGLISH, bounded};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// Key of the advisory lock that keeps two programs from migrating at once ("mcmigrat").
 const LOCK: i64 = 0x6d63_6d69_6772_6174;
+/// What the server says, among other things, of a statement that another transaction was in the way of.
+const PASSING: [&str; 2] = ["canceling statement due to", "deadlock detected"];
 
 /// Brings the database at `conninfo` up to this program's schema; says which migrations ran.
 /// Several programs may do so at once: one does, the others wait for it (two minutes at most).
 ///
 /// # Errors
 /// [`DbError::Migration`], also where a newer program has been here; [`DbError::Unavailable`], also where the
-/// server went away half-way; [`DbError::Busy`] where another program does not end.
+/// server went away half-way or takes no writes; [`DbError::Busy`] where another program does not end, or holds what
+/// a migration needs. After the last two nothing is half done: call it again.
 pub async fn migrate(conninfo: &str) -> Result<Vec<String>, DbError> {
     let conninfo = conninfo.to_owned();
     blocking(move || migrate_blocking(&conninfo)).await
@@ -26,21 +30,16 @@ pub async fn migrate(conninfo: &str) -> Result<Vec<String>, DbError> {
 
 /// [`migrate`] on this thread.
 pub(crate) fn migrate_blocking(conninfo: &str) -> Result<Vec<String>, DbError> {
-    let mut conn = locked(conninfo)?;
-    let known = known()?;
-    let applied = conn.applied_migrations().map_err(failed)?;
-    if let Some(newer) = applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {
-        return Err(DbError::Migration(format!("the database was migrated by a newer version ({newer})")));
-    }
-    let ran = conn.run_pending_migrations(MIGRATIONS).map(|ran| names(&ran)).map_err(failed);
-    match ran {
-        // a server that went away is not the migration's fault: what it began is rolled back
-        Err(error) => match diesel::sql_query("SELECT 1").execute(&mut conn) {
-            Ok(_) => Err(error),
-            Err(_) => Err(DbError::Unavailable(error.to_string())),
-        },
-        ran => ran,
-    }
+    locked(conninfo, |conn| {
+        let known = known()?;
+        let applied = conn.applied_migrations().map_err(failed)?;
+        let newer = applied.iter().map(ToString::to_string).find(|version| !known.contains(version));
+        if let Some(newer) = newer {
+            let text = format!("the database was migrated by a newer version ({newer})");
+            return Err(DbError::Migration(text));
+        }
+        Ok(names(&conn.run_pending_migrations(MIGRATIONS).map_err(failed)?))
+    })
 }
 
 /// Takes every migration back, newest first; all data is lost.
@@ -49,7 +48,9 @@ pub(crate) fn migrate_blocking(conninfo: &str) -> Result<Vec<String>, DbError> {
 /// As [`migrate`].
 pub async fn revert_all(conninfo: &str) -> Result<Vec<String>, DbError> {
     let conninfo = conninfo.to_owned();
-    blocking(move || Ok(names(&locked(&conninfo)?.revert_all_migrations(MIGRATIONS).map_err(failed)?))).await
+    let revert =
+        |conn: &mut PgConnection| Ok(names(&conn.revert_all_migrations(MIGRATIONS).map_err(failed)?));
+    blocking(move || locked(&conninfo, revert)).await
 }
 
 /// The newest migration that has run; None on an empty database. Changes nothing.
@@ -85,12 +86,51 @@ pub(crate) fn known() -> Result<Vec<String>, DbError> {
     Ok(migrations.iter().map(|migration| migration.name().version().to_string()).collect())
 }
 
-/// A connection that holds the lock; both end together, whatever happens.
-fn locked(conninfo: &str) -> Result<PgConnection, DbError> {
+/// Runs `work` on a connection that holds the lock; both end together, whatever happens.
+fn locked<T>(
+    conninfo: &str,
+    work: impl FnOnce(&mut PgConnection) -> Result<T, DbError>,
+) -> Result<T, DbError> {
     let mut conn = connect(conninfo)?;
-    diesel::sql_query("SET lock_timeout = '120s'").execute(&mut conn)?;
-    diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut conn)?;
-    Ok(conn)
+    lock(&mut conn).and_then(|()| work(&mut conn)).map_err(|error| cause(&mut conn, error))
+}
+
+fn lock(conn: &mut PgConnection) -> Result<(), DbError> {
+    // a limit that an operator gave statements is not meant for these
+    conn.batch_execute(&format!("{IN_ENGLISH}; SET statement_timeout = 0; SET lock_timeout = '120s'"))?;
+    diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(conn)?;
+    Ok(())
+}
+
+/// What an error on a connection outside of the pools means: one that is the server's, which went away or takes no
+/// writes, or another transaction's passes; what was begun is rolled back.
+pub(crate) fn cause(conn: &mut PgConnection, error: DbError) -> DbError {
+    let text = match &error {
+        DbError::Migration(text) => text.clone(),
+        DbError::Query(source) => source.to_string(),
+        _ => return error,
+    };
+    if PASSING.iter().any(|message| text.contains(message)) {
+        return DbError::Busy("another transaction holds what a migration needs");
+    }
+    match takes_writes(conn) {
+        Ok(true) => error,
+        Ok(false) => DbError::Unavailable(format!("the server takes no writes: {text}")),
+        Err(_) => DbError::Unavailable(text),
+    }
+}
+
+fn takes_writes(conn: &mut PgConnection) -> Result<bool, DbError> {
+    #[derive(diesel::QueryableByName)]
+    struct Writes {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        taken: bool,
+    }
+    let writes: Writes = diesel::sql_query(
+        "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS taken",
+    )
+    .get_result(conn)?;
+    Ok(writes.taken)
 }
 
 /// A connection outside of the pools, made within libpq's limits.

@@ -61,18 +61,39 @@ fn stalling(conninfo: &str) -> (String, Arc<AtomicBool>) {
 async fn a_connection_that_is_never_set_up_is_given_up() {
     let test = TestDb::new().await;
     let (conninfo, stalls) = stalling(test.conninfo());
-    let pool = PoolSettings { wait_timeout_ms: 300, ..PoolSettings::default() };
+    let pool = PoolSettings { connections: 1, wait_timeout_ms: 300, ..PoolSettings::default() };
     let settings =
         DbSettings { write: pool, control: pool, connect_timeout_ms: 300, ..DbSettings::default() };
     let db = Db::connect(&conninfo, settings).await.expect("connects");
     stalls.store(true, Ordering::SeqCst);
-    for _ in 0..2 {
-        let asked = db.credentials("nobody").await;
-        assert!(matches!(asked, Err(DbError::Unavailable(_))), "{:?}", asked.err());
-    }
+    // those that hang are bounded: then none is begun, and it is said so
+    until("no more connections are set up", async || match db.credentials("nobody").await {
+        Err(DbError::Unavailable(why)) => why.contains("too many connections hang"),
+        Err(DbError::Busy(_)) => false,
+        other => panic!("{:?}", other.err()),
+    })
+    .await;
     assert!(!db.healthy().await);
     stalls.store(false, Ordering::SeqCst);
-    assert!(db.credentials("nobody").await.expect("connected by now").is_none());
+    until("it is connected", async || matches!(db.credentials("nobody").await, Ok(None))).await;
+}
+
+#[tokio::test]
+async fn opening_ends_where_the_server_is_silent_and_succeeds_when_it_speaks() {
+    let test = TestDb::new().await;
+    let (conninfo, stalls) = stalling(test.conninfo());
+    let control = PoolSettings { query_timeout_ms: 300, ..PoolSettings::default() };
+    let settings = DbSettings { control, connect_timeout_ms: 300, ..DbSettings::default() };
+    let db = Db::closed(&conninfo, settings).expect("made");
+    stalls.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let opened = db.open().await;
+        assert!(matches!(opened, Err(DbError::Unavailable(_))), "{opened:?}");
+    }
+    let opened = db.open().await;
+    assert!(matches!(opened, Err(DbError::Busy(_))), "a third one would hang too: {opened:?}");
+    stalls.store(false, Ordering::SeqCst);
+    until("it is open", async || db.open().await.is_ok()).await;
 }
 
 #[tokio::test]

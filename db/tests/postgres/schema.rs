@@ -1,6 +1,8 @@
 //! Migrations: up, down and up again is the same schema; two starters do not race.
 
 use db::testing::TestDb;
+use db::{Db, DbError, DbSettings};
+use diesel::connection::SimpleConnection;
 use diesel::sql_types::{Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
@@ -39,4 +41,41 @@ async fn up_down_up_is_the_same_schema() {
     assert_eq!(ran, down.len(), "each migration ran once");
     assert_eq!(schema(&test), before);
     assert_eq!(db::schema_version(test.conninfo()).await.expect("read").as_ref(), down.first());
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_away() {
+    let test = TestDb::new().await;
+    let read_only = |value: &str| {
+        let mut conn = test.connection();
+        conn.batch_execute("SET default_transaction_read_only = off")?;
+        conn.batch_execute(&format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {value}', \
+             current_database()); END $$"
+        ))
+    };
+    read_only("on").expect("set");
+    let db = Db::closed(test.conninfo(), DbSettings::default()).expect("made");
+    let opened = db.open().await;
+    assert!(matches!(opened, Err(DbError::Unavailable(_))), "as a standby is, for a while: {opened:?}");
+    read_only("off").expect("set");
+    assert_eq!(db.open().await.expect("opened"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_migration_that_finds_its_table_in_use_is_tried_again() {
+    let test = TestDb::new().await;
+    let before = schema(&test);
+    test.connection()
+        .batch_execute(
+            "DROP INDEX audit_at_idx; DROP INDEX alarm_ended_idx; DELETE FROM __diesel_schema_migrations \
+             WHERE version = (SELECT max(version) FROM __diesel_schema_migrations)",
+        )
+        .expect("undone");
+    let held = test.hold("LOCK TABLE alarm IN ROW EXCLUSIVE MODE");
+    let migrated = db::migrate(test.conninfo()).await;
+    assert!(matches!(migrated, Err(DbError::Busy(_))), "{migrated:?}");
+    drop(held);
+    assert_eq!(db::migrate(test.conninfo()).await.expect("migrated").len(), 1);
+    assert_eq!(schema(&test), before);
 }
