@@ -100,6 +100,8 @@ impl Db {
         let made = self.write(move |conn| make(conn, &wanted)).await;
         match &made {
             Ok(_) => self.shared.days.learn(&days),
+            // nobody said that they cannot be made: they are wanted as soon as the database is back
+            Err(DbError::Unavailable(_) | DbError::OutcomeUnknown) => {}
             Err(_) => self.shared.days.could_not_make(&days),
         }
         made

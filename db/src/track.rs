@@ -8,6 +8,7 @@ use model::{Position, Scope, TerminalId};
 
 use crate::company::{Key, keys};
 use crate::position::{COLUMNS, PositionRow};
+use crate::time::given;
 use crate::{Db, DbError};
 
 /// Which part of a track.
@@ -102,14 +103,15 @@ impl Db {
     /// device time are in no track.
     ///
     /// # Errors
-    /// [`DbError::NotFound`]; [`DbError::Invalid`] where the range is backwards or longer than
-    /// [`Self::TRACK_DAYS_MAX`], or a thinning is no number from 0.
+    /// [`DbError::NotFound`]; [`DbError::Invalid`] where the range is backwards, longer than
+    /// [`Self::TRACK_DAYS_MAX`] or not in the years 1 to 9999, or a thinning is no number from 0.
     pub async fn track_part(
         &self,
         scope: &Scope,
         terminal: TerminalId,
         part: TrackPart,
     ) -> Result<CountedTrack, DbError> {
+        let part = TrackPart { from: given("from", part.from)?, to: given("to", part.to)?, ..part };
         if part.from > part.to || part.to - part.from > TimeDelta::days(Self::TRACK_DAYS_MAX) {
             let text = format!(
                 "the range must not end before it begins, nor more than {} days later",

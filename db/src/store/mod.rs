@@ -1,9 +1,12 @@
 //! Storing reports: a batch in one transaction, with the alarm edges that it brings.
 //!
-//! A batch locks its terminals' `latest_position` rows in the order of their keys; whatever else it reads and
-//! writes belongs to these terminals, so batches never wait for each other both ways. Of the table of positions it
-//! touches the parent before the partitions, as whoever drops a day does. Reports newer than the newest stored are taken against what the locked row says; late ones against their neighbours in the
-//! track, read by one statement for all of the batch.
+//! A batch locks its terminals' `latest_position` rows in the order of their keys; what else it reads and writes
+//! belongs to these terminals, so batches do not wait for each other both ways. (Those that bring the same reports
+//! of terminals that are gone may, in quarantine: the server ends one, which is sent again.) Of the table of
+//! positions it touches the parent before the days, as whoever drops a day does; only the partition of undated
+//! reports, which is never made or dropped, comes before. Reports newer than the newest stored are taken against
+//! what the locked row says; late ones against their neighbours in the track, read by one statement for all of the
+//! batch.
 
 mod batch;
 mod edges;

@@ -87,7 +87,9 @@ async fn a_track_has_bounds_and_an_owner() {
     let backwards = part(at(1), at(0));
     let nan = TrackPart { every_km: Some(f64::NAN), ..part(at(0), at(1)) };
     let below = TrackPart { parked_s: Some(-1.0), ..part(at(0), at(1)) };
-    for wrong in [long, backwards, nan, below] {
+    let beyond = "-4800-01-01T00:00:00Z".parse().expect("chrono reads it");
+    let unknown = part(beyond, beyond + TimeDelta::days(1));
+    for wrong in [long, backwards, nan, below, unknown] {
         assert!(matches!(ask(&all, wrong).await, Err(DbError::Invalid(_))), "{wrong:?}");
     }
     let nobody = Scope { account: None, companies: Companies::Of(Default::default()) };
