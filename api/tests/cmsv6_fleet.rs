@@ -280,7 +280,19 @@ async fn query_track_detail_says_what_is_wrong() {
     ] {
         fails(format!("{device}&begintime={begin}&endtime={end}"), 7).await;
     }
-    for wrong in ["distance=-1", "distance=far", "parkTime=NaN", "currentPage=x&pageRecords=1", "toMap=-1"] {
+    for wrong in [
+        "distance=-1",
+        "distance=far",
+        "distance=NaN",
+        "distance=inf",
+        "distance=1e999",
+        "distance=5e-324",
+        "distance=0.0009",
+        "distance=10001",
+        "parkTime=NaN",
+        "currentPage=x&pageRecords=1",
+        "toMap=-1",
+    ] {
         fails(format!("{device}&{}&{wrong}", span(from, from + days)), 7).await;
     }
     fails(format!("{device}&{}", span(from, from - TimeDelta::seconds(1))), 9).await;

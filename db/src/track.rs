@@ -1,6 +1,8 @@
 //! A terminal's track by the number of a page, thinned where asked: for faces that count pages. Everything else
 //! reads tracks along a cursor: `position`.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::sql_types::{Array, BigInt, Double, Nullable, Timestamptz};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
@@ -19,7 +21,7 @@ pub struct TrackPart {
     /// To this device time, included.
     pub to: DateTime<Utc>,
     /// Only the first position of each so many kilometres of way, counted from the first position; positions
-    /// without a fix have no place on the way and are left out. None or 0: all.
+    /// without a fix have no place on the way and are left out. None or 0: all; else [`Db::TRACK_EVERY_KM`].
     pub every_km: Option<f64>,
     /// Only where the vehicle has been standing for at least so many seconds. None or 0: all.
     pub parked_s: Option<f64>,
@@ -99,12 +101,18 @@ const THINNED: &str = "WITH step AS ( \
     ) SELECT * FROM mark p WHERE ($4 IS NULL OR passed IS NULL OR milestone > passed) AND ($5::float8 IS NULL OR parked_s >= $5)";
 
 impl Db {
+    /// The shortest and longest way by which a track is thinned, kilometres: below a metre nothing is left out that a
+    /// terminal can tell apart (and a quotient of the way may overflow), beyond a quarter of the equator nothing is
+    /// left.
+    pub const TRACK_EVERY_KM: RangeInclusive<f64> = 0.001..=10_000.0;
+
     /// A part of the track of `terminal`, with the number of all positions that fit. Positions without a
     /// device time are in no track.
     ///
     /// # Errors
     /// [`DbError::NotFound`]; [`DbError::Invalid`] where the range is backwards, longer than
-    /// [`Self::TRACK_DAYS_MAX`] or not in the years 1 to 9999, or a thinning is no number from 0.
+    /// [`Self::TRACK_DAYS_MAX`] or not in the years 1 to 9999, or a thinning is no number from 0 or out of its
+    /// bounds.
     pub async fn track_part(
         &self,
         scope: &Scope,
@@ -121,6 +129,10 @@ impl Db {
         }
         if [part.every_km, part.parked_s].into_iter().flatten().any(|least| least.is_nan() || least < 0.0) {
             return Err(DbError::Invalid("a thinning must be a number from 0".into()));
+        }
+        if part.every_km.is_some_and(|km| km != 0.0 && !Self::TRACK_EVERY_KM.contains(&km)) {
+            let (least, most) = (Self::TRACK_EVERY_KM.start(), Self::TRACK_EVERY_KM.end());
+            return Err(DbError::Invalid(format!("a track is thinned by 0 or {least} to {most} km")));
         }
         let keys = keys(scope);
         self.read(move |conn| {

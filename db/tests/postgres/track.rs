@@ -89,7 +89,13 @@ async fn a_track_has_bounds_and_an_owner() {
     let below = TrackPart { parked_s: Some(-1.0), ..part(at(0), at(1)) };
     let beyond = "-4800-01-01T00:00:00Z".parse().expect("chrono reads it");
     let unknown = part(beyond, beyond + TimeDelta::days(1));
-    for wrong in [long, backwards, nan, below, unknown] {
+    let mut wrongs = vec![long, backwards, nan, below, unknown];
+    let ways = [f64::from_bits(1), f64::MIN_POSITIVE, 0.000_999, 10_000.1, 1e300, f64::INFINITY, -0.001];
+    wrongs.extend(ways.map(|km| TrackPart { every_km: Some(km), ..part(at(0), at(1)) }));
+    for km in [0.0, -0.0, 0.001, 10_000.0] {
+        assert!(ask(&all, TrackPart { every_km: Some(km), ..part(at(0), at(1)) }).await.is_ok(), "{km}");
+    }
+    for wrong in wrongs {
         assert!(matches!(ask(&all, wrong).await, Err(DbError::Invalid(_))), "{wrong:?}");
     }
     let nobody = Scope { account: None, companies: Companies::Of(Default::default()) };
