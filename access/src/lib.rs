@@ -17,6 +17,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use db::{Db, DbError};
 use model::{AccountId, Permission, StreamKey, TerminalId};
+use uuid::Uuid;
 
 use logins::Logins;
 use password::Passwords;
@@ -41,7 +42,9 @@ struct Inner {
     passwords: Passwords,
     throttle: Throttle,
     principals: Principals,
-    logins: Logins,
+    logins: Logins<Uuid, ()>,
+    /// By the digest of their token.
+    sessions: Logins<[u8; 32], AccountId>,
 }
 
 /// Whether an account may watch a terminal.
@@ -66,6 +69,7 @@ impl Access {
                 throttle: Throttle::default(),
                 principals: Principals::default(),
                 logins: Logins::default(),
+                sessions: Logins::default(),
             }),
         }
     }
@@ -118,6 +122,7 @@ impl Access {
     pub fn rights_changed(&self) {
         self.inner.principals.forget();
         self.inner.logins.forget();
+        self.inner.sessions.forget();
     }
 }
 

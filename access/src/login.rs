@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use db::{Account, Credentials, DbError, Rotation};
+use db::{Account, Credentials, DbError, NewPassword, Rotation};
 use model::AccountId;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -32,7 +32,7 @@ impl Tokens {
 }
 
 /// A person's authenticated time: from a log-in, over its refreshes, to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Login {
     account: AccountId,
     id: Uuid,
@@ -82,6 +82,13 @@ impl From<PasswordsBusy> for AccessError {
     }
 }
 
+/// An account whose password was compared.
+struct Compared {
+    account: Account,
+    /// What the password was compared with: a login is opened only while the account still has it.
+    hash: String,
+}
+
 /// In which form a password may come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -97,12 +104,14 @@ impl Access {
     /// # Errors
     /// [`LoginError`]; unknown accounts take as long as wrong passwords.
     pub async fn login(&self, account: &str, password: &str, address: IpAddr) -> Result<Tokens, LoginError> {
-        let account = self.check_password(account, password, Form::Clear, address).await?;
+        let Compared { account, hash } =
+            self.check_password(account, &[password], Form::Clear, address).await?;
         let login = Uuid::new_v4();
         let refresh = Opaque::refresh(&self.inner.keys.jwt, login);
         let now = Utc::now();
-        let opened = self.inner.db.open_login(account.id, login, refresh.digest, refresh_end(now)).await;
-        opened.map_err(deleted_meanwhile)?;
+        let opened =
+            self.inner.db.open_login(account.id, hash, login, refresh.digest, refresh_end(now)).await;
+        opened.map_err(changed_meanwhile)?;
         info!(account.id = %account.id, "account {} logged in", account.id);
         Ok(self.tokens(&account, login, refresh, now))
     }
@@ -118,7 +127,7 @@ impl Access {
         password: &str,
         address: IpAddr,
     ) -> Result<Account, LoginError> {
-        self.check_password(account, password, Form::Clear, address).await
+        Ok(self.check_password(account, &[password], Form::Clear, address).await?.account)
     }
 
     /// Exchanges a refresh token for new tokens. A token that was exchanged before ends its login, however
@@ -160,8 +169,12 @@ impl Access {
     /// [`AccessError::Db`].
     pub async fn logout(&self, refresh_token: &str) -> Result<(), AccessError> {
         if let Some(login) = token::login_of(&self.inner.keys.jwt, refresh_token) {
-            self.inner.db.close_login(login).await?;
-            self.inner.logins.forget();
+            let closed = self.inner.db.close_login(login).await;
+            // Where nobody knows whether it was there, too; one that is over is no reason to ask for all others anew.
+            if !matches!(closed, Ok(false)) {
+                self.inner.logins.forget();
+            }
+            closed?;
         }
         Ok(())
     }
@@ -196,17 +209,19 @@ impl Access {
         self.principal(login.account).await
     }
 
-    /// Opens a session of the CMSV6 face. The password may come as its MD5.
+    /// Opens a session of the CMSV6 face where one of `readings` of what was sent is the password or its MD5; all of
+    /// them are one attempt.
     ///
     /// # Errors
     /// [`LoginError`].
     pub async fn open_session(
         &self,
         account: &str,
-        password: &str,
+        readings: &[&str],
         address: IpAddr,
     ) -> Result<(String, Principal), LoginError> {
-        let account = self.check_password(account, password, Form::ClearOrMd5, address).await?;
+        let Compared { account, hash } =
+            self.check_password(account, readings, Form::ClearOrMd5, address).await?;
         let principal = match self.principal(account.id).await {
             Ok(principal) => principal,
             Err(AccessError::Unauthenticated) => return Err(LoginError::Wrong),
@@ -214,13 +229,15 @@ impl Access {
             Err(AccessError::Db(error)) => return Err(error.into()),
         };
         let session = Opaque::session();
-        let opened = self.inner.db.open_jsession(account.id, session.digest, session_end(Utc::now())).await;
-        opened.map_err(deleted_meanwhile)?;
+        let end = session_end(Utc::now());
+        let opened = self.inner.db.open_jsession(account.id, hash, session.digest, end).await;
+        opened.map_err(changed_meanwhile)?;
         info!(account.id = %account.id, "account {} opened a CMSV6 session", account.id);
         Ok((session.text, principal))
     }
 
-    /// The person behind a session of the CMSV6 face; each use extends it to four hours from now.
+    /// The person behind a session of the CMSV6 face, as of [`Principal::AGE_MAX`] ago at most; each use extends it
+    /// to four hours from now, give or take a minute.
     ///
     /// # Errors
     /// [`AccessError::Unauthenticated`] where it is unknown or over, or its account may not be used.
@@ -228,10 +245,16 @@ impl Access {
         if jsession.len() != 32 || !jsession.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(AccessError::Unauthenticated);
         }
-        let now = Utc::now();
         let digest = token::digest(&jsession.to_ascii_lowercase());
+        let sessions = &self.inner.sessions;
+        if let Some(account) = sessions.lasted(&digest, Instant::now()) {
+            return self.principal(account).await;
+        }
+        let (ends, now) = (sessions.ends(), Utc::now());
         let account = self.inner.db.jsession(digest, now, session_end(now)).await?;
-        self.principal(account.ok_or(AccessError::Unauthenticated)?).await
+        let account = account.ok_or(AccessError::Unauthenticated)?;
+        sessions.keep(digest, account, ends, Instant::now());
+        self.principal(account).await
     }
 
     /// Ends a session of the CMSV6 face; an unknown one is no error.
@@ -239,7 +262,12 @@ impl Access {
     /// # Errors
     /// [`AccessError::Db`].
     pub async fn close_session(&self, jsession: &str) -> Result<(), AccessError> {
-        self.inner.db.close_jsession(token::digest(&jsession.to_ascii_lowercase())).await?;
+        let closed = self.inner.db.close_jsession(token::digest(&jsession.to_ascii_lowercase())).await;
+        // Where nobody knows whether it was there, too; one that never was is no reason to ask for all others anew.
+        if !matches!(closed, Ok(false)) {
+            self.inner.sessions.forget();
+        }
+        closed?;
         Ok(())
     }
 
@@ -263,10 +291,16 @@ impl Access {
         new: &str,
         address: IpAddr,
     ) -> Result<(), LoginError> {
-        let account = self.check_password(&principal.account.name, old, Form::Clear, address).await?;
+        let Compared { account, hash } =
+            self.check_password(&principal.account.name, &[old], Form::Clear, address).await?;
         let PasswordHashes { password, password_md5 } = self.inner.passwords.hash(new.to_owned()).await?;
-        self.inner.db.set_password(&principal.scope, account.id, password, password_md5, false).await?;
+        let new = NewPassword { password_hash: password, md5_hash: password_md5 };
+        let changed = self.inner.db.change_password(&principal.scope, account.id, hash, new).await;
         self.rights_changed();
+        // Somebody else changed it since it was compared.
+        if !changed? {
+            return Err(LoginError::Wrong);
+        }
         info!(account.id = %account.id, "account {} changed its password", account.id);
         Ok(())
     }
@@ -274,11 +308,13 @@ impl Access {
     async fn check_password(
         &self,
         name: &str,
-        password: &str,
+        readings: &[&str],
         form: Form,
         address: IpAddr,
-    ) -> Result<Account, LoginError> {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || password.len() > PASSWORD_BYTES_MAX {
+    ) -> Result<Compared, LoginError> {
+        let readings = readings.iter().copied().filter(|reading| reading.len() <= PASSWORD_BYTES_MAX);
+        let readings: Vec<&str> = readings.collect();
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || readings.is_empty() {
             return Err(LoginError::Wrong);
         }
         let throttle = &self.inner.throttle;
@@ -295,12 +331,12 @@ impl Access {
             None => name.trim().to_lowercase(),
         };
         throttle.begin(&counted, address, Instant::now()).map_err(throttled)?;
-        match self.compare(found, password, form).await {
-            Ok(Some(account)) => {
+        match self.compare(found, &readings, form).await {
+            Ok(Some(compared)) => {
                 throttle.take_back(&counted, address, true);
-                match usable(&account, Utc::now()) {
-                    true => Ok(account),
-                    false if account.enabled => Err(LoginError::Expired),
+                match usable(&compared.account, Utc::now()) {
+                    true => Ok(compared),
+                    false if compared.account.enabled => Err(LoginError::Expired),
                     false => Err(LoginError::Disabled),
                 }
             }
@@ -312,13 +348,13 @@ impl Access {
         }
     }
 
-    /// The account, where the password is its. The same work is done where there is no such account.
+    /// The account, where one of the readings is its password. The same work is done where there is no such account.
     async fn compare(
         &self,
         found: Option<Credentials>,
-        password: &str,
+        readings: &[&str],
         form: Form,
-    ) -> Result<Option<Account>, PasswordsBusy> {
+    ) -> Result<Option<Compared>, PasswordsBusy> {
         let (account, clear, md5) = match found {
             Some(Credentials { account, password_hash, md5_hash }) => {
                 (Some(account), Some(password_hash), Some(md5_hash))
@@ -326,12 +362,16 @@ impl Access {
             None => (None, None, None),
         };
         let passwords = &self.inner.passwords;
-        let mut right = passwords.matches(password.to_owned(), clear).await?;
-        let is_md5 = password.len() == 32 && password.bytes().all(|b| b.is_ascii_hexdigit());
-        if form == Form::ClearOrMd5 && is_md5 && !right {
-            right = passwords.matches(password.to_ascii_lowercase(), md5).await?;
+        let mut right = false;
+        for password in readings {
+            right = right || passwords.matches((*password).to_owned(), clear.clone()).await?;
+            let is_md5 = password.len() == 32 && password.bytes().all(|b| b.is_ascii_hexdigit());
+            if form == Form::ClearOrMd5 && is_md5 && !right {
+                right = passwords.matches(password.to_ascii_lowercase(), md5.clone()).await?;
+            }
         }
-        Ok(account.filter(|_| right))
+        let compared = account.zip(clear).map(|(account, hash)| Compared { account, hash });
+        Ok(compared.filter(|_| right))
     }
 
     fn tokens(&self, account: &Account, login: Uuid, refresh: Opaque, now: DateTime<Utc>) -> Tokens {
@@ -343,13 +383,13 @@ impl Access {
     }
 
     async fn login_lasts(&self, login: Uuid, now: DateTime<Utc>) -> Result<bool, AccessError> {
-        if self.inner.logins.lasted(login, Instant::now()) {
+        if self.inner.logins.lasted(&login, Instant::now()).is_some() {
             return Ok(true);
         }
         let ends = self.inner.logins.ends();
         let lasts = self.inner.db.login_holder(login, now).await?.is_some();
         if lasts {
-            self.inner.logins.keep(login, ends, Instant::now());
+            self.inner.logins.keep(login, (), ends, Instant::now());
         }
         Ok(lasts)
     }
@@ -370,8 +410,8 @@ impl Access {
     }
 }
 
-/// An account that goes while it logs in is an unknown one.
-fn deleted_meanwhile(error: DbError) -> LoginError {
+/// An account that goes while it logs in is an unknown one, and a password that is changed meanwhile a wrong one.
+fn changed_meanwhile(error: DbError) -> LoginError {
     match error {
         DbError::NotFound => LoginError::Wrong,
         error => error.into(),

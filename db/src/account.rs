@@ -297,6 +297,41 @@ impl Db {
         .await
     }
 
+    /// Sets both hashes of a password where it still has the hash `compared`, and ends every login of the account;
+    /// false, and nothing is changed, where it has another since it was compared.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`].
+    pub async fn change_password(
+        &self,
+        scope: &Scope,
+        id: AccountId,
+        compared: String,
+        new: NewPassword,
+    ) -> Result<bool, DbError> {
+        let scope = scope.clone();
+        self.control(move |conn| {
+            one(conn, &scope, id)?;
+            let NewPassword { password_hash, md5_hash } = new;
+            let changed = sql_query(
+                "UPDATE account SET password_hash = $3, md5_hash = $4, must_change_password = false \
+                 WHERE id = $1 AND password_hash = $2",
+            )
+            .bind::<BigInt, _>(id.0)
+            .bind::<Text, _>(compared)
+            .bind::<Text, _>(password_hash)
+            .bind::<Text, _>(md5_hash)
+            .execute(conn)?;
+            if changed == 0 {
+                return Ok(false);
+            }
+            close_logins(conn, id)?;
+            audit::record(conn, &scope, "set_password", "account", id, json!({}))?;
+            Ok(true)
+        })
+        .await
+    }
+
     /// Deletes an account; what it did stays in the record of changes.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 //!
 //! Knows only SHA-256 digests of tokens, never the tokens.
 
-use chrono::{DateTime, Utc};
-use diesel::sql_types::{BigInt, Binary, Timestamptz, Uuid as SqlUuid};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::sql_types::{BigInt, Binary, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use model::AccountId;
 use uuid::Uuid;
@@ -28,28 +28,42 @@ struct Current {
 }
 
 #[derive(QueryableByName)]
+struct Session {
+    #[diesel(sql_type = BigInt)]
+    account_id: i64,
+    #[diesel(sql_type = Timestamptz)]
+    expires_at: DateTime<Utc>,
+}
+
+/// By how much a session of the CMSV6 face is extended at least: its clients call every few seconds, and each
+/// extension is a commit.
+const EXTENSION_MIN: TimeDelta = TimeDelta::minutes(1);
+
+#[derive(QueryableByName)]
 struct Holder {
     #[diesel(sql_type = BigInt)]
     account_id: i64,
 }
 
 impl Db {
-    /// Most logins of one account at a time, and most sessions of the CMSV6 face; the oldest give way.
+    /// Most logins of one account at a time, and most sessions of the CMSV6 face; the longest unused give way.
     pub const LOGINS_PER_ACCOUNT_MAX: i64 = 100;
 
-    /// Opens the login `family` whose first refresh token has the digest `token`.
+    /// Opens the login `family` whose first refresh token has the digest `token`, for an account whose password
+    /// still has the hash `compared`.
     ///
     /// # Errors
-    /// [`DbError::NotFound`] where there is no such account.
+    /// [`DbError::NotFound`] where there is no such account, or its password was changed since it was compared.
     pub async fn open_login(
         &self,
         account: AccountId,
+        compared: String,
         family: Uuid,
         token: [u8; 32],
         expires_at: DateTime<Utc>,
     ) -> Result<(), DbError> {
         self.control(move |conn| {
-            lock_account(conn, account)?;
+            lock_account(conn, account, &compared)?;
             sql_query("INSERT INTO login_session (family, account_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)")
                 .bind::<SqlUuid, _>(family)
                 .bind::<BigInt, _>(account.0)
@@ -146,18 +160,19 @@ impl Db {
         self.control(move |conn| crate::account::close_logins(conn, account)).await
     }
 
-    /// Opens a session of the CMSV6 face.
+    /// Opens a session of the CMSV6 face, for an account whose password still has the hash `compared`.
     ///
     /// # Errors
-    /// [`DbError::NotFound`] where there is no such account.
+    /// As [`open_login`](Self::open_login).
     pub async fn open_jsession(
         &self,
         account: AccountId,
+        compared: String,
         token: [u8; 32],
         expires_at: DateTime<Utc>,
     ) -> Result<(), DbError> {
         self.control(move |conn| {
-            lock_account(conn, account)?;
+            lock_account(conn, account, &compared)?;
             sql_query("INSERT INTO jsession (token_hash, account_id, expires_at) VALUES ($1, $2, $3)")
                 .bind::<Binary, _>(&token[..])
                 .bind::<BigInt, _>(account.0)
@@ -168,7 +183,8 @@ impl Db {
         .await
     }
 
-    /// Whose session of the CMSV6 face it is, if it lasts at `now`; it then lasts until `expires_at`.
+    /// Whose session of the CMSV6 face it is, if it lasts at `now`; it then lasts until `expires_at`, where that is
+    /// a minute or more later than before, and as long as before where it is not.
     ///
     /// # Errors
     /// As any query.
@@ -179,15 +195,20 @@ impl Db {
         expires_at: DateTime<Utc>,
     ) -> Result<Option<AccountId>, DbError> {
         self.control(move |conn| {
-            let found: Vec<Holder> = sql_query(
-                "UPDATE jsession SET expires_at = greatest(expires_at, $3) WHERE token_hash = $1 AND expires_at > $2 \
-                 RETURNING account_id",
+            let found: Vec<Session> = sql_query(
+                "SELECT account_id, expires_at FROM jsession WHERE token_hash = $1 AND expires_at > $2",
             )
             .bind::<Binary, _>(&token[..])
             .bind::<Timestamptz, _>(now)
-            .bind::<Timestamptz, _>(expires_at)
             .load(conn)?;
-            Ok(found.into_iter().next().map(|holder| AccountId(holder.account_id)))
+            let Some(session) = found.into_iter().next() else { return Ok(None) };
+            if expires_at - session.expires_at >= EXTENSION_MIN {
+                sql_query("UPDATE jsession SET expires_at = greatest(expires_at, $2) WHERE token_hash = $1")
+                    .bind::<Binary, _>(&token[..])
+                    .bind::<Timestamptz, _>(expires_at)
+                    .execute(conn)?;
+            }
+            Ok(Some(AccountId(session.account_id)))
         })
         .await
     }
@@ -207,19 +228,24 @@ impl Db {
     }
 }
 
-/// Keeps the account from going while a login is made for it, and logins of one account one after another.
-fn lock_account(conn: &mut PgConnection, account: AccountId) -> Result<(), DbError> {
-    let _: Holder = sql_query("SELECT id AS account_id FROM account WHERE id = $1 FOR NO KEY UPDATE")
-        .bind::<BigInt, _>(account.0)
-        .get_result(conn)?;
+/// Keeps the account and its password as they are while a login is made for it, and makes logins of one account one
+/// after another. A change of the password either ends this login or is seen here.
+fn lock_account(conn: &mut PgConnection, account: AccountId, compared: &str) -> Result<(), DbError> {
+    let _: Holder = sql_query(
+        "SELECT id AS account_id FROM account WHERE id = $1 AND password_hash = $2 FOR NO KEY UPDATE",
+    )
+    .bind::<BigInt, _>(account.0)
+    .bind::<Text, _>(compared)
+    .get_result(conn)?;
     Ok(())
 }
 
-/// Drops the account's oldest beyond the bound.
+/// Drops the account's longest unused beyond the bound: a use puts the end off. Never the one that this transaction
+/// made, whatever the clocks of those who made the others say.
 fn bound(conn: &mut PgConnection, table: &str, key: &str, account: AccountId) -> Result<(), DbError> {
     sql_query(format!(
         "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE account_id = $1 \
-         ORDER BY created_at DESC, expires_at DESC OFFSET $2)"
+         ORDER BY created_at = now() DESC, expires_at DESC, created_at DESC OFFSET $2)"
     ))
     .bind::<BigInt, _>(account.0)
     .bind::<BigInt, _>(Db::LOGINS_PER_ACCOUNT_MAX)

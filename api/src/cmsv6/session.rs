@@ -50,12 +50,10 @@ async fn open(
     let password = parameters.raw("password").ok_or_else(missing)?.to_owned();
     let decoded = parameters.text("password").unwrap_or_default();
     let address = address(request);
-    let mut opened = state.access.open_session(&account, &password, address).await;
     // A password may itself look encoded, or have come encoded twice: which, only trying tells.
-    if matches!(opened, Err(LoginError::Wrong)) && decoded != password {
-        opened = state.access.open_session(&account, &decoded, address).await;
-    }
-    opened.map_err(|error| match error {
+    let readings = [password.as_str(), decoded.as_str()];
+    let readings = if decoded == password { &readings[..1] } else { &readings[..] };
+    state.access.open_session(&account, readings, address).await.map_err(|error| match error {
         LoginError::Wrong => failure(Code::WrongPassword, "account or password wrong"),
         LoginError::Disabled => failure(Code::Disabled, "the account is disabled"),
         LoginError::Expired => failure(Code::Expired, "the account has expired"),
