@@ -21,6 +21,7 @@ mod route;
 mod server;
 mod settings;
 mod state;
+mod subscribers;
 mod v1;
 
 pub use certificate::{Certificate, CertificateError};

@@ -17,7 +17,7 @@ use db::DbError;
 use openapi::problem::FieldError;
 use tracing::error;
 
-use crate::latest::NotFilled;
+use crate::latest::NotRead;
 use crate::request_log::request_id;
 
 /// What a handler answers instead of its result.
@@ -189,8 +189,8 @@ impl From<DbError> for Problem {
     }
 }
 
-impl From<NotFilled> for Problem {
-    fn from(error: NotFilled) -> Self {
+impl From<NotRead> for Problem {
+    fn from(error: NotRead) -> Self {
         Self::unavailable(error.to_string())
     }
 }

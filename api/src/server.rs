@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use utoipa_actix_web::AppExt as _;
 
+use crate::cmsv6::LargeReplies;
 use crate::coding;
 use crate::console::Console;
 use crate::docs;
@@ -103,6 +104,8 @@ impl Api {
             placement,
             media,
             latest,
+            subscribers: Arc::default(),
+            large_replies: LargeReplies::default(),
             stopping: stopping.clone(),
             public_docs: settings.public_docs,
             cmsv6_zone,

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use access::Access;
 use cluster::{Events, Media, Placement, Terminals};
-use db::Db;
+use db::{Db, DbError};
 use tokio_util::sync::CancellationToken;
 
+use crate::cmsv6::LargeReplies;
 use crate::latest::Latest;
+use crate::subscribers::Subscribers;
 
 /// Everything that a handler may call.
 pub(crate) struct State {
@@ -19,6 +21,10 @@ pub(crate) struct State {
     pub(crate) media: Option<Arc<dyn Media>>,
     /// Whose each terminal is, and its latest status.
     pub(crate) latest: Latest,
+    /// Who holds event streams open.
+    pub(crate) subscribers: Arc<Subscribers>,
+    /// Whose turn it is to have a large reply built.
+    pub(crate) large_replies: LargeReplies,
     /// Ends event streams when the server stops.
     pub(crate) stopping: CancellationToken,
     /// Whether documentation needs no log-in.
@@ -32,4 +38,9 @@ impl State {
     pub(crate) fn changed(&self) {
         self.access.rights_changed();
     }
+}
+
+/// Whether what is kept in memory must be read anew: the change was made, or nobody knows whether it was.
+pub(crate) fn may_have_changed<T>(outcome: &Result<T, DbError>) -> bool {
+    matches!(outcome, Ok(_) | Err(DbError::OutcomeUnknown))
 }

@@ -132,6 +132,44 @@ async fn a_session_comes_in_the_query_in_a_form_or_in_the_cookie_that_log_in_set
 }
 
 #[tokio::test]
+async fn a_password_that_came_encoded_twice_is_one_attempt() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    let wrong = format!("account={}&password=wrong%2520one", tenant.name);
+    // Ten failures are the limit.
+    for _ in 0..9 {
+        assert_eq!(call(&server, "login", &wrong).await["result"], 1);
+    }
+    let twice: String = form_urlencoded::byte_serialize(password().replace('+', "%20").as_bytes()).collect();
+    let right = call(&server, "login", &format!("account={}&password={twice}", tenant.name)).await;
+    assert_eq!(right["result"], 0, "{twice}: {right}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_a_bad_parameter() {
+    let server = Server::start().await;
+    let path = "/StandardApiAction_login.action";
+    let long = format!("account=x&password={}", "x".repeat(64 * 1024));
+    let whole = |path: &str, body: reqwest::Body| {
+        let kind = "application/x-www-form-urlencoded";
+        server.request(Method::POST, path).header("content-type", kind).body(body)
+    };
+    let chunks = futures_util::stream::iter(vec![Ok::<_, std::io::Error>(long.clone())]);
+    for body in [reqwest::Body::from(long.clone()), reqwest::Body::wrap_stream(chunks)] {
+        let reply = whole(path, body).send().await.expect("a reply");
+        assert_eq!(reply.status(), 200);
+        assert_eq!(reply.headers()["content-type"], "application/json;charset=utf-8");
+        let reply: Value = reply.json().await.expect("JSON");
+        assert_eq!(reply, json!({"result": 7, "message": reply["message"]}));
+    }
+    let path = "/StandardApiAction_logout.action?callback=f&jsession=x";
+    let reply = whole(path, long.into()).send().await.expect("a reply").text().await.expect("text");
+    assert!(reply.starts_with("f({") && reply.contains("\"result\":7"), "{reply}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn without_the_right_to_see_no_action_answers() {
     let server = Server::start().await;
     let tenant = server.tenant("ours").await;

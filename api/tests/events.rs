@@ -7,9 +7,9 @@ use db::ROOT_COMPANY;
 use model::{Event, Permission, Presence, TerminalId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::Server;
 use support::drive::Drive;
 use support::sse::{Message, Subscriber};
+use support::{Server, wait_for};
 
 fn came(terminal: TerminalId) -> Event {
     Event::Presence { terminal, presence: Presence::Online }
@@ -128,11 +128,38 @@ async fn a_stream_ends_with_its_login_and_no_other() {
     let mut ended = Subscriber::open(&server, token, "").await;
     let mut other = Subscriber::open(&server, &server.token(&tenant.name).await, "").await;
     let body = json!({"refresh_token": login["refresh_token"]});
-    let request = server.request(Method::POST, "/api/v1/auth/logout").bearer_auth(token).json(&body);
+    let request = server.request(Method::POST, "/api/v1/auth/logout").json(&body);
     assert_eq!(request.send().await.expect("a reply").status(), 204);
     ended.assert_ends().await;
     server.events.publish(came(tenant.terminal));
     assert_eq!(other.event().await.0, "presence");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_streams_of_an_account_are_bounded_and_leave_those_of_others_alone() {
+    let server = Server::start().await;
+    let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
+    let token = server.token(&ours.name).await;
+    let mut open = Vec::new();
+    // The bound is of the account, whatever its log-ins.
+    for token in [token.clone(), server.token(&ours.name).await] {
+        for _ in 0..25 {
+            open.push(Subscriber::open(&server, &token, "").await);
+        }
+    }
+    let refused = Subscriber::try_open(&server, &token, "").await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    let mut other = Subscriber::open(&server, &server.token(&theirs.name).await, "").await;
+    server.events.publish(came(theirs.terminal));
+    assert_eq!(other.event().await.0, "presence");
+    open.pop();
+    wait_for("the closed stream's place", async || {
+        (Subscriber::try_open(&server, &token, "").await.status() == 200).then_some(())
+    })
+    .await;
     server.stop().await;
 }
 

@@ -11,6 +11,8 @@ use model::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use support::cmsv6::{call, session};
+use support::sse::Subscriber;
 use support::{Server, Tenant, wait_for};
 
 fn position(terminal: TerminalId, seconds_ago: i64) -> Position {
@@ -139,6 +141,40 @@ async fn a_moved_vehicle_is_at_once_where_it_belongs() {
     let made = server.request(Method::POST, "/api/v1/terminals").bearer_auth(&root).json(&body);
     let made: Value = made.send().await.expect("a reply").json().await.expect("JSON");
     assert_eq!(terminals(&server, &them, "").await, [of(&theirs), made["id"].as_i64().expect("an id")]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_was_changed_and_cannot_be_read_is_neither_shown_as_it_was_nor_gone() {
+    let server = Server::start().await;
+    let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
+    let (us, them) = (server.token(&ours.name).await, server.token(&theirs.name).await);
+    let session = session(&server, &ours.name).await;
+    wait_for("ours", async || (terminals(&server, &us, "").await == [of(&ours)]).then_some(())).await;
+    wait_for("theirs", async || (terminals(&server, &them, "").await == [of(&theirs)]).then_some(())).await;
+    let body = json!({"sim": "13911111111", "company_id": ours.company});
+    let made = server.request(Method::POST, "/api/v1/terminals").bearer_auth(&us).json(&body);
+    let made: Value = made.send().await.expect("a reply").json().await.expect("JSON");
+    let loose = TerminalId(made["id"].as_i64().expect("an id"));
+    let mut subscriber = Subscriber::open(&server, &us, "").await;
+    // What the table reads, and the change of a terminal that no vehicle carries does not.
+    let held = server.database.hold("LOCK TABLE vehicle IN ACCESS EXCLUSIVE MODE");
+    patch(&server, &us, &format!("/api/v1/terminals/{loose}"), json!({"device_no": "another"})).await;
+    let refused = server.request(Method::GET, "/api/v1/positions/latest").bearer_auth(&us);
+    assert_eq!(refused.send().await.expect("a reply").status(), 503);
+    for number in ["13911111111", "another"] {
+        let query = format!("jsession={session}&devIdno={number}");
+        assert_eq!(call(&server, "getDeviceStatus", &query).await["result"], 6, "{number}");
+    }
+    assert_eq!(terminals(&server, &them, "").await, [of(&theirs)], "others know of no doubt");
+    server.events.publish(Event::Presence { terminal: loose, presence: Presence::Online });
+    assert_eq!(subscriber.event().await.0, "lagged", "not silence");
+    drop(held);
+    wait_for("the terminal as it is now", async || {
+        let query = format!("jsession={session}&devIdno=another");
+        (call(&server, "getDeviceStatus", &query).await["result"] == 0).then_some(())
+    })
+    .await;
     server.stop().await;
 }
 

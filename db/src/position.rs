@@ -197,7 +197,8 @@ impl Db {
         only: Option<Vec<i64>>,
     ) -> Result<Vec<LatestPosition>, DbError> {
         let keys = keys(scope);
-        self.read(move |conn| {
+        // not behind people's lists and tracks: status calls and event streams wait for this
+        self.links(move |conn| {
             let under = company.map(|company| company::below(conn, company)).transpose()?;
             let under: Option<Vec<i64>> =
                 under.map(|under| under.into_iter().map(|company| company.0).collect());

@@ -39,10 +39,11 @@ pub enum StreamedKind {
     Lagged,
 }
 
-/// The subscriber was too slow: it missed some events and should read the state anew.
+/// The subscriber missed some events and should read the state anew: it was too slow, or nobody could say whose they
+/// were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Lagged {
-    /// How many it missed.
+    /// How many it missed, at most.
     pub missed: u64,
 }
 
@@ -56,7 +57,7 @@ pub struct EventQuery {
     pub types: Option<String>,
     /// Only of this vehicle.
     pub vehicle_id: Option<VehicleId>,
-    /// The stream ends after so many seconds, 1 to 86400; where absent, when the caller closes it.
+    /// The stream ends after so many seconds, 1 to 86400; where absent, after 86400: ask again then.
     #[param(minimum = 1, maximum = 86400)]
     pub max_seconds: Option<u32>,
 }

@@ -4,6 +4,7 @@
 //! action is listed by name below; what is not listed does not exist (404).
 
 mod coordinates;
+mod large;
 mod online;
 mod parameters;
 mod reply;
@@ -16,10 +17,12 @@ mod vehicle;
 
 use actix_web::web::{self, Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use openapi::cmsv6::envelope::Code;
 
 use crate::problem::{Outcome, Problem};
 use crate::state::State;
 
+pub(crate) use large::LargeReplies;
 use parameters::Parameters;
 
 /// The most bytes of a form body.
@@ -46,8 +49,12 @@ async fn answer(
     request: HttpRequest,
     state: Data<State>,
     action: Path<String>,
-    body: Bytes,
+    body: Result<Bytes, actix_web::Error>,
 ) -> Outcome<HttpResponse> {
+    let Ok(body) = body else {
+        let failure = reply::failure(Code::Parameter, "the body is too long or could not be read");
+        return Ok(reply::send(&Parameters::read(&request, &[]), Err(failure)));
+    };
     let parameters = Parameters::read(&request, &body);
     let reply = match action.as_str() {
         "login" | "loginEx" => return Ok(session::log_in(&request, &state, &parameters).await),

@@ -9,7 +9,7 @@ use openapi::cmsv6::envelope::{Code, Failure};
 use openapi::cmsv6::vehicle::{Online, Onlines};
 
 use super::parameters::Parameters;
-use super::reply::{Reply, failure, not_filled, success};
+use super::reply::{Reply, failure, not_read, success};
 use super::session::viewer;
 use crate::state::State;
 
@@ -44,7 +44,7 @@ pub(super) struct Named {
 /// there is no such device or vehicle. Another company's is as one that is not there: the original's code 8
 /// would tell that it is.
 pub(super) async fn named(state: &State, scope: &Scope, parameters: &Parameters) -> Result<Named, Failure> {
-    let fleet = state.latest.fleet().await.map_err(not_filled)?;
+    let fleet = state.latest.fleet(scope).await.map_err(not_read)?;
     if let Some(numbers) = parameters.list("devIdno") {
         let devices = numbers.iter().filter_map(|number| fleet.device(scope, number));
         // A number that comes twice names one device.
@@ -75,7 +75,7 @@ pub(super) async fn named(state: &State, scope: &Scope, parameters: &Parameters)
 
 /// The device with this number, if it is visible.
 pub(super) async fn device(state: &State, scope: &Scope, number: &str) -> Result<LatestPosition, Failure> {
-    let fleet = state.latest.fleet().await.map_err(not_filled)?;
+    let fleet = state.latest.fleet(scope).await.map_err(not_read)?;
     let device = fleet.device(scope, number).map(|device| device.latest());
     device.ok_or_else(|| failure(Code::NoDevice, "no such device"))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tracing::error;
 
 use super::parameters::{Callback, Parameters};
-use crate::latest::NotFilled;
+use crate::latest::NotRead;
 use crate::problem::Problem;
 
 /// What an action answers: its reply as JSON, or why not.
@@ -70,8 +70,8 @@ pub(super) fn db_failure(error: DbError) -> Failure {
     }
 }
 
-/// What becomes of a call before the latest positions were read.
-pub(super) fn not_filled(error: NotFilled) -> Failure {
+/// What becomes of a call while the latest positions cannot be told.
+pub(super) fn not_read(error: NotRead) -> Failure {
     failure(Code::Internal, &error.to_string())
 }
 

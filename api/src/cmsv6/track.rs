@@ -21,6 +21,8 @@ use crate::state::State;
 const WHOLE_MAX: u32 = 50_000;
 /// Most positions a page; `pageRecords` of the reply says what was given.
 const PAGE_MAX: u32 = 10_000;
+/// Positions up to which a page is no large reply, some 1.6 MB.
+const SMALL_MAX: u32 = 1_000;
 
 pub(super) async fn query_track_detail(
     request: &HttpRequest,
@@ -35,6 +37,7 @@ pub(super) async fn query_track_detail(
     let map = Map::of(parameters.number("toMap")?);
 
     let device = device(state, &scope, &number).await?;
+    let _turn = if wanted.is_large() { Some(state.large_replies.turn().await?) } else { None };
     let part = TrackPart { from, to, every_km, parked_s, offset: wanted.offset(), limit: wanted.limit() };
     let track = state.db.track_part(&scope, device.terminal_id, part).await.map_err(db_failure)?;
     let pagination = wanted.pagination(&track)?;
@@ -93,6 +96,10 @@ impl Wanted {
         }
     }
 
+    fn is_large(self) -> bool {
+        !matches!(self, Self::Page(_, records) if records <= SMALL_MAX)
+    }
+
     fn pagination(self, track: &CountedTrack) -> Result<Pagination, Failure> {
         let total = usize::try_from(track.total).unwrap_or(usize::MAX);
         match self {
@@ -127,6 +134,11 @@ mod tests {
             assert_eq!(wanted(whole), Ok(Wanted::Whole), "{whole}");
         }
         assert_eq!(wanted("currentPage=1&pageRecords=4000000000"), Ok(Wanted::Page(1, PAGE_MAX)));
+        assert!(
+            Wanted::Whole.is_large()
+                && Wanted::Page(1, 1_001).is_large()
+                && !Wanted::Page(9, 1_000).is_large()
+        );
         assert_eq!(Wanted::Page(u32::MAX, PAGE_MAX).offset(), u32::MAX);
         for wrong in ["currentPage=x&pageRecords=5", "currentPage=1&pageRecords=-5"] {
             assert_eq!(wanted(wrong).map_err(|failure| failure.result), Err(7), "{wrong}");

@@ -21,6 +21,7 @@ pub(super) async fn query_user_vehicle(
     parameters: &Parameters,
 ) -> Reply {
     let scope = viewer(request, state, parameters).await?.scope;
+    let _turn = state.large_replies.turn().await?;
     let companies = all_companies(state, &scope).await.map_err(db_failure)?;
     let vehicles = all_vehicles(state, &scope).await.map_err(db_failure)?;
     let names: HashMap<CompanyId, &str> =

@@ -14,6 +14,8 @@ use chrono::{DateTime, Utc};
 use db::LatestPosition;
 use model::{CompanyId, Event, Position, Presence, Scope, TerminalId, VehicleId};
 
+use super::NotRead;
+
 /// How long after a terminal's last coming or going the database may not know of it yet: so long the event is
 /// believed against it. Gateways tell it at once, but a whole fleet that reconnects takes its time.
 const PRESENCE_SETTLES: Duration = Duration::from_secs(60);
@@ -155,11 +157,25 @@ pub(crate) struct Fleet {
     by_device_no: HashMap<Arc<str>, TerminalId>,
     /// Each company with the one above it.
     parents: Arc<HashMap<CompanyId, Option<CompanyId>>>,
+    /// Terminals that were changed and could not be read since: they are here as they were.
+    in_doubt: BTreeSet<TerminalId>,
 }
 
 impl Fleet {
     pub(crate) fn terminal(&self, id: TerminalId) -> Option<&Arc<Terminal>> {
         self.terminals.get(&id)
+    }
+
+    /// Where the terminal belongs, if it is known, and if that is not in doubt.
+    pub(super) fn place(&self, id: TerminalId) -> Option<Result<Place, NotRead>> {
+        let terminal = self.terminal(id)?;
+        Some(if self.in_doubt.contains(&id) { Err(NotRead) } else { Ok(terminal.place()) })
+    }
+
+    /// Whether a terminal is in doubt that `scope` saw before.
+    pub(super) fn doubts(&self, scope: &Scope) -> bool {
+        let mut in_doubt = self.in_doubt.iter().filter_map(|id| self.terminal(*id));
+        in_doubt.any(|terminal| scope.sees(terminal.place.company_id))
     }
 
     /// The terminal with this device number, in any case, if `scope` sees it.
@@ -204,8 +220,10 @@ impl Fleet {
         asked_for: impl Asked,
     ) -> Option<Self> {
         let named: BTreeSet<TerminalId> = rows.iter().map(|row| row.terminal_id).collect();
-        let gone: Vec<TerminalId> =
-            asked_for.among(&self.terminals).filter(|id| !named.contains(id)).collect();
+        let asked_for: Vec<TerminalId> = asked_for.among(&self.terminals).collect();
+        let gone: Vec<TerminalId> = asked_for.iter().copied().filter(|id| !named.contains(id)).collect();
+        let settled: Vec<TerminalId> =
+            asked_for.into_iter().filter(|id| self.in_doubt.contains(id)).collect();
         let mut others = Vec::new();
         for row in rows {
             match self.terminals.get(&row.terminal_id) {
@@ -221,10 +239,13 @@ impl Fleet {
                 }
             }
         }
-        if gone.is_empty() && others.is_empty() {
+        if gone.is_empty() && others.is_empty() && settled.is_empty() {
             return None;
         }
         let mut next = self.clone();
+        for id in &settled {
+            next.in_doubt.remove(id);
+        }
         for id in gone.iter().chain(others.iter().map(|terminal| &terminal.id)) {
             if let Some(former) = next.terminals.remove(id)
                 && next.by_device_no.get(&former.key) == Some(id)
@@ -237,6 +258,13 @@ impl Fleet {
             next.terminals.insert(terminal.id, Arc::new(terminal));
         }
         Some(next)
+    }
+
+    /// The next snapshot, where any of these terminals is known: they were changed, and the database did not say how.
+    pub(super) fn with_doubts(&self, terminals: &BTreeSet<TerminalId>) -> Option<Self> {
+        let mut next = self.clone();
+        next.in_doubt.extend(terminals.among(&self.terminals));
+        (next.in_doubt.len() > self.in_doubt.len()).then_some(next)
     }
 
     pub(super) fn with_companies(&self, parents: HashMap<CompanyId, Option<CompanyId>>) -> Self {
@@ -396,6 +424,30 @@ mod tests {
             .map(|terminal| terminal.id().0)
             .collect();
         assert_eq!(rest, [3]);
+    }
+
+    #[test]
+    fn a_terminal_in_doubt_is_kept_and_believed_by_nobody_until_it_is_read() {
+        let before = fleet(&[row(1, 1), row(2, 2)]);
+        let scope = |company| Scope {
+            account: None,
+            companies: Companies::Of(Arc::new([CompanyId(company)].into())),
+        };
+        let changed = BTreeSet::from([TerminalId(1), TerminalId(3)]);
+        let doubtful = before.with_doubts(&changed).expect("one is known");
+        assert!(doubtful.with_doubts(&changed).is_none(), "nothing new");
+        assert!(before.with_doubts(&BTreeSet::from([TerminalId(3)])).is_none(), "nobody knows it");
+        assert_eq!(doubtful.place(TerminalId(1)), Some(Err(NotRead)));
+        assert_eq!(doubtful.place(TerminalId(3)), None);
+        assert!(doubtful.place(TerminalId(2)).is_some_and(|place| place.is_ok()));
+        assert!(doubtful.doubts(&scope(1)) && !doubtful.doubts(&scope(2)));
+        let two = (Bound::Excluded(TerminalId(1)), Bound::Unbounded);
+        assert!(doubtful.with_rows(&[row(2, 2)], Instant::now(), two).is_none(), "it was not read");
+        let read = doubtful.with_rows(&[row(1, 1)], Instant::now(), &changed).expect("no doubt any more");
+        assert!(read.place(TerminalId(1)).is_some_and(|place| place.is_ok()) && !read.doubts(&scope(1)));
+        let gone = doubtful.with_rows(&[], Instant::now(), &changed).expect("gone");
+        assert_eq!(gone.place(TerminalId(1)), None);
+        assert!(!gone.doubts(&Scope::platform()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use chrono::Utc;
 use cluster::{EventStream, Lagged};
-use db::{Db, DbError, LatestPosition, Page};
+use db::{Db, DbError, Page};
 use futures_util::StreamExt as _;
 use model::{CompanyId, Event, Scope, TerminalId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -28,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
 /// Terminals asked for in one question: as many as a page of the whole has.
 const AT_ONCE: usize = Page::LIMIT_MAX as usize;
+/// Terminals remembered that were asked for in vain; of more each event asks.
+const IN_VAIN_MAX: usize = 1_024;
 
 /// What the keeper is asked to read at once.
 pub(super) enum Request {
@@ -37,6 +39,13 @@ pub(super) enum Request {
         terminals: Vec<TerminalId>,
         /// Told when it is done.
         done: oneshot::Sender<()>,
+    },
+    /// A terminal that is not in the table, because something happened to it: it is new, or there is none.
+    Place {
+        /// Which.
+        terminal: TerminalId,
+        /// Told whether the database could say.
+        done: oneshot::Sender<bool>,
     },
     /// The tree of companies.
     Companies {
@@ -60,6 +69,32 @@ pub(super) struct Keeper {
     filled: watch::Sender<bool>,
     /// Something was missed: read the whole.
     missed: Arc<Notify>,
+    in_vain: InVain,
+}
+
+/// Terminals that were asked for because something happened to them, and not found: many subscribers hear of each
+/// event, and all would ask.
+#[derive(Default)]
+struct InVain {
+    /// When, and whether the database could say.
+    asked: HashMap<TerminalId, (Instant, bool)>,
+}
+
+impl InVain {
+    /// What the last question led to, where it is less than [`RETRY`] old.
+    fn last(&self, terminal: TerminalId, now: Instant) -> Option<bool> {
+        let (at, read) = self.asked.get(&terminal)?;
+        (now.saturating_duration_since(*at) < RETRY).then_some(*read)
+    }
+
+    fn note(&mut self, terminals: impl Iterator<Item = TerminalId>, read: bool, now: Instant) {
+        self.asked.retain(|_, (at, _)| now.saturating_duration_since(*at) < RETRY);
+        for terminal in terminals {
+            if self.asked.len() < IN_VAIN_MAX {
+                self.asked.insert(terminal, (now, read));
+            }
+        }
+    }
 }
 
 /// Follows the events.
@@ -73,13 +108,11 @@ impl Keeper {
     pub(super) fn new(
         db: Db,
         fleet: Arc<ArcSwap<Fleet>>,
-        requests: mpsc::Sender<Request>,
         asked: mpsc::Receiver<Request>,
         filled: watch::Sender<bool>,
-    ) -> (Self, Follower) {
-        let missed = Arc::new(Notify::new());
-        let follower = Follower { fleet: Arc::clone(&fleet), requests, missed: Arc::clone(&missed) };
-        (Self { db, fleet, asked, filled, missed }, follower)
+        missed: Arc<Notify>,
+    ) -> Self {
+        Self { db, fleet, asked, filled, missed, in_vain: InVain::default() }
     }
 
     /// For ever.
@@ -163,7 +196,8 @@ impl Keeper {
     /// Answers `first` and, with it, whatever else waits.
     async fn answer(&mut self, first: Request) {
         let (mut terminals, mut companies) = (BTreeSet::new(), false);
-        let (mut waiting, mut events) = (Vec::new(), Vec::new());
+        let (mut waiting, mut places, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let begun = Instant::now();
         let mut next = Some(first);
         while let Some(request) = next {
             match request {
@@ -175,20 +209,30 @@ impl Keeper {
                     companies = true;
                     waiting.push(done);
                 }
+                Request::Place { terminal, done } => match self.in_vain.last(terminal, begun) {
+                    // An error says that nobody waits any more.
+                    Some(read) => drop(done.send(read)),
+                    None => {
+                        terminals.insert(terminal);
+                        places.push(done);
+                    }
+                },
                 Request::Unknown { event, at } => {
-                    terminals.insert(event.terminal());
+                    // What was asked for in vain is met, if it is there, when the whole is read.
+                    if self.in_vain.last(event.terminal(), begun).is_none() {
+                        terminals.insert(event.terminal());
+                    }
                     events.push((event, at));
                 }
             }
-            next = if terminals.len() < AT_ONCE { self.asked.try_recv().ok() } else { None };
+            let taken = terminals.len().max(events.len());
+            next = if taken < AT_ONCE { self.asked.try_recv().ok() } else { None };
         }
         if companies && let Err(error) = self.read_companies().await {
             warn!(%error, "tree of companies not read anew: {error}");
             self.missed.notify_one();
         }
-        if !terminals.is_empty() {
-            self.read_terminals(&terminals).await;
-        }
+        let read = terminals.is_empty() || self.read_terminals(&terminals).await;
         let (fleet, now, calendar) = (self.fleet.load(), Instant::now(), Utc::now());
         for (event, at) in events {
             match fleet.terminal(event.terminal()) {
@@ -199,28 +243,45 @@ impl Keeper {
                 None => debug!("an event of terminal {}, which is not there", event.terminal()),
             }
         }
+        let not_there = terminals.iter().copied().filter(|id| fleet.terminal(*id).is_none());
+        self.in_vain.note(not_there, read, now);
+        // Errors say that nobody waits any more.
         for done in waiting {
-            // An error says that nobody waits any more.
             let _ = done.send(());
+        }
+        for done in places {
+            let _ = done.send(read);
         }
     }
 
-    async fn read_terminals(&self, terminals: &BTreeSet<TerminalId>) {
+    /// Whether the database could say how these terminals are; they are in doubt where it could not.
+    async fn read_terminals(&self, terminals: &BTreeSet<TerminalId>) -> bool {
         let asked = Instant::now();
         let wanted: Vec<TerminalId> = terminals.iter().copied().collect();
-        let rows: Vec<LatestPosition> = match self.db.latest_positions_of(&wanted).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                warn!(%error, "{} changed terminals not read anew, left out until they are: {error}", wanted.len());
-                self.missed.notify_one();
-                Vec::new()
+        match self.db.latest_positions_of(&wanted).await {
+            Ok(rows) => {
+                self.take(self.fleet.load().with_rows(&rows, asked, terminals));
+                true
             }
-        };
-        self.take(self.fleet.load().with_rows(&rows, asked, terminals));
+            Err(error) => {
+                warn!(%error, "{} changed terminals not read anew, in doubt until they are: {error}", wanted.len());
+                self.take(self.fleet.load().with_doubts(terminals));
+                self.missed.notify_one();
+                false
+            }
+        }
     }
 }
 
 impl Follower {
+    pub(super) fn new(
+        fleet: Arc<ArcSwap<Fleet>>,
+        requests: mpsc::Sender<Request>,
+        missed: Arc<Notify>,
+    ) -> Self {
+        Self { fleet, requests, missed }
+    }
+
     /// Until the events end.
     pub(super) async fn run(self, mut events: EventStream) {
         while let Some(event) = events.next().await {
@@ -252,5 +313,25 @@ impl Follower {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_asked_for_in_vain_is_not_asked_for_again_at_once() {
+        let (mut in_vain, now) = (InVain::default(), Instant::now());
+        in_vain.note([TerminalId(1)].into_iter(), true, now);
+        in_vain.note([TerminalId(2)].into_iter(), false, now);
+        assert_eq!(in_vain.last(TerminalId(1), now), Some(true), "there is none");
+        assert_eq!(in_vain.last(TerminalId(2), now), Some(false), "it could not be read");
+        assert_eq!(in_vain.last(TerminalId(3), now), None);
+        assert_eq!(in_vain.last(TerminalId(1), now + RETRY), None);
+        in_vain.note((0..5_000).map(TerminalId), true, now);
+        assert_eq!(in_vain.asked.len(), IN_VAIN_MAX);
+        in_vain.note([TerminalId(7_000)].into_iter(), true, now + RETRY);
+        assert_eq!(in_vain.asked.len(), 1, "the old give way");
     }
 }

@@ -3,6 +3,7 @@
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
+use db::DbError;
 use model::CompanyId;
 use openapi::company::{Company, CompanyChange, NewCompany};
 use openapi::page::{Page, PageQuery};
@@ -10,7 +11,7 @@ use openapi::page::{Page, PageQuery};
 use crate::body::Json;
 use crate::caller::{Caller, ManageAccounts, View};
 use crate::problem::{OrNotFound as _, Outcome};
-use crate::state::State;
+use crate::state::{State, may_have_changed};
 use crate::v1::page;
 
 /// The companies in the caller's scope, by key.
@@ -50,10 +51,9 @@ pub(crate) async fn create_company(
     state: Data<State>,
     new: Json<NewCompany>,
 ) -> Outcome<HttpResponse> {
-    let made: Company =
-        state.db.create_company(&caller.scope, new.into_inner().into()).await.or_no_such("company")?.into();
-    state.changed();
-    state.latest.companies_changed().await;
+    let made = state.db.create_company(&caller.scope, new.into_inner().into()).await;
+    tree_changed(&state, &made).await;
+    let made: Company = made.or_no_such("company")?.into();
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/companies/{}", made.id))).json(made))
 }
 
@@ -70,10 +70,8 @@ pub(crate) async fn change_company(
     change: Json<CompanyChange>,
 ) -> Outcome<Json<Company>> {
     let changed = state.db.change_company(&caller.scope, *id, change.into_inner().into()).await;
-    let changed = changed.or_no_such("company")?;
-    state.changed();
-    state.latest.companies_changed().await;
-    Ok(Json(changed.into()))
+    tree_changed(&state, &changed).await;
+    Ok(Json(changed.or_no_such("company")?.into()))
 }
 
 /// Delete a company that has nothing left in it.
@@ -87,8 +85,16 @@ pub(crate) async fn delete_company(
     state: Data<State>,
     id: Path<CompanyId>,
 ) -> Outcome<HttpResponse> {
-    state.db.delete_company(&caller.scope, *id).await.or_no_such("company")?;
-    state.changed();
-    state.latest.companies_changed().await;
+    let deleted = state.db.delete_company(&caller.scope, *id).await;
+    tree_changed(&state, &deleted).await;
+    deleted.or_no_such("company")?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// What is kept of the tree and of rights in it is read anew, before anybody hears what became of the change.
+async fn tree_changed<T>(state: &State, outcome: &Result<T, DbError>) {
+    if may_have_changed(outcome) {
+        state.changed();
+        state.latest.companies_changed().await;
+    }
 }

@@ -13,11 +13,12 @@ use futures_util::stream::{self, Stream};
 use model::{Event, Filter, Permission, VehicleId};
 use openapi::event::{EventQuery, StreamedEvent, VehicleEvent};
 use serde::Serialize;
-use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout};
 
 use crate::caller::{Caller, View, bearer};
 use crate::problem::{OrNotFound as _, Outcome, Problem};
 use crate::state::State;
+use crate::subscribers::Subscriber;
 use crate::v1::bounded;
 
 /// How often a comment shows a silent subscriber that the link lives.
@@ -33,11 +34,13 @@ const TYPES: [&str; 4] = ["position", "alarm", "presence", "stream"];
 const TYPES_CHARS_MAX: usize = 100;
 
 /// What happens to the vehicles in the caller's scope, from now on, as Server-Sent Events: `event:` is the
-/// type, `data:` a VehicleEvent. `event: lagged` says that the caller was too slow and missed some. A
-/// comment comes every 15 s. The stream ends with its log-in and with the right to see.
+/// type, `data:` a VehicleEvent. `event: lagged` says that the caller missed some: it was too slow, or the
+/// database was away and could not say whose they were. A comment comes every 15 s. The stream ends with its
+/// log-in and with the right to see.
 #[utoipa::path(tag = "event", security(("bearer" = ["view"])), params(EventQuery), responses(
     (status = 200, description = "Events as they come", content_type = "text/event-stream", body = StreamedEvent),
     (status = 404, description = "No such vehicle"),
+    (status = 503, description = "Too many event streams (50 of an account, 1,000 in all), or the database is away: see Retry-After"),
 ))]
 #[get("/events")]
 pub(crate) async fn events(
@@ -59,13 +62,17 @@ pub(crate) async fn events(
     }
     let login = bearer(&request).map(|token| state.access.login_of_token(token));
     let login = login.ok_or_else(Problem::unauthenticated)??;
+    let subscriber = state.subscribers.admit(caller.account.id, login);
+    let subscriber = subscriber.ok_or_else(|| Problem::unavailable("too many event streams are open"))?;
     let subscription = Subscription {
+        subscriber,
         events: state.events.subscribe(Filter::default()),
         types,
         vehicle_id,
         login,
         principal: (*caller).clone(),
         checked: Instant::now(),
+        unplaced: 0,
         recheck: ticks(RECHECK),
         keep_alive: ticks(KEEP_ALIVE),
         end: Box::pin(sleep(Duration::from_secs(max_seconds.map_or(u64::from(SECONDS_MAX), u64::from)))),
@@ -95,6 +102,7 @@ fn wanted_types(types: Option<&str>) -> Outcome<BTreeSet<&'static str>> {
 }
 
 struct Subscription {
+    subscriber: Subscriber,
     state: Data<State>,
     events: EventStream,
     types: BTreeSet<&'static str>,
@@ -102,6 +110,8 @@ struct Subscription {
     login: Login,
     principal: Principal,
     checked: Instant,
+    /// Events that may have been theirs, while the database could not say whose: told as missed.
+    unplaced: u64,
     recheck: Interval,
     keep_alive: Interval,
     end: std::pin::Pin<Box<Sleep>>,
@@ -123,7 +133,13 @@ impl Subscription {
                 () = self.state.stopping.cancelled() => return None,
                 () = &mut self.end => return None,
                 _ = self.keep_alive.tick() => return Some(Bytes::from_static(b": keep-alive\n\n")),
-                _ = self.recheck.tick() => self.check().await?,
+                _ = self.recheck.tick() => {
+                    self.check().await?;
+                    let missed = std::mem::take(&mut self.unplaced);
+                    if missed > 0 {
+                        return Some(line("lagged", &openapi::event::Lagged { missed }));
+                    }
+                }
                 event = self.events.next() => match event? {
                     Ok(event) => {
                         if self.checked.elapsed() > RECHECK {
@@ -142,23 +158,34 @@ impl Subscription {
     /// Asks again who the subscriber is; None where their log-in is over or they may not see any more. While
     /// the database is away the last answer holds.
     async fn check(&mut self) -> Option<()> {
-        let asked = self.state.access.principal_of_login(self.login);
+        let turn = self.subscriber.turn();
+        let asked = async {
+            // The first of the login's streams asks; the others come when its answer is kept. Where it hangs, nobody
+            // waits for it.
+            let _turn = timeout(RECHECK, turn.lock()).await.ok()?;
+            Some(self.state.access.principal_of_login(self.login).await)
+        };
         match self.state.stopping.run_until_cancelled(asked).await? {
-            Ok(principal) if principal.may(Permission::View) => self.principal = principal,
-            Ok(_) | Err(access::AccessError::Unauthenticated) => return None,
-            Err(_) => {}
+            Some(Ok(principal)) if principal.may(Permission::View) => self.principal = principal,
+            Some(Ok(_) | Err(access::AccessError::Unauthenticated)) => return None,
+            Some(Err(_)) | None => {}
         }
         self.checked = Instant::now();
         Some(())
     }
 
     /// The event as text, if the subscriber wants and may see it.
-    async fn show(&self, event: Event) -> Option<Bytes> {
+    async fn show(&mut self, event: Event) -> Option<Bytes> {
         let kind = kind(&event);
         if !self.types.contains(kind) {
             return None;
         }
-        let place = self.state.latest.place(event.terminal()).await?;
+        let Ok(place) = self.state.latest.place(event.terminal()).await else {
+            // Whether the subscriber may see it, nobody can say now.
+            self.unplaced += 1;
+            return None;
+        };
+        let place = place?;
         let wanted = self.vehicle_id.is_none() || self.vehicle_id == place.vehicle_id;
         if !wanted || !self.principal.scope.sees(place.company_id) {
             return None;

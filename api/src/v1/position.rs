@@ -32,7 +32,7 @@ pub(crate) async fn list_latest_positions(
     if let Some(id) = company_id {
         state.db.company(&caller.scope, id).await.or_no_such("company")?;
     }
-    let fleet = state.latest.fleet().await?;
+    let fleet = state.latest.fleet(&caller.scope).await?;
     let wanted = |terminal: &&Arc<Terminal>| {
         company_id.is_none_or(|top| fleet.is_below(terminal.place().company_id, top))
     };

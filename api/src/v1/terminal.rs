@@ -3,6 +3,7 @@
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
+use db::DbError;
 use model::{Channel, TerminalId};
 use openapi::page::{Page, PageQuery};
 use openapi::terminal::{ChannelChange, NewTerminal, Terminal, TerminalChange, TerminalChannel};
@@ -10,7 +11,7 @@ use openapi::terminal::{ChannelChange, NewTerminal, Terminal, TerminalChange, Te
 use crate::body::Json;
 use crate::caller::{Caller, ManageVehicles, View};
 use crate::problem::{OrNotFound as _, Outcome};
-use crate::state::State;
+use crate::state::{State, may_have_changed};
 use crate::v1::page;
 
 /// The terminals in the caller's scope, by key.
@@ -51,8 +52,13 @@ pub(crate) async fn create_terminal(
     new: Json<NewTerminal>,
 ) -> Outcome<HttpResponse> {
     let made = state.db.create_terminal(&caller.scope, new.into_inner().into()).await;
+    match &made {
+        Ok(known) => state.latest.terminals_changed([known.id]).await,
+        // Nobody knows its key: where it was made, reading the whole finds it.
+        Err(DbError::OutcomeUnknown) => state.latest.missed(),
+        Err(_) => {}
+    }
     let made: Terminal = made.or_no_such("vehicle or company")?.into();
-    state.latest.terminals_changed([made.id]).await;
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/terminals/{}", made.id))).json(made))
 }
 
@@ -70,11 +76,13 @@ pub(crate) async fn change_terminal(
 ) -> Outcome<Json<Terminal>> {
     let revoke = change.revoke_auth;
     let changed = state.db.change_terminal(&caller.scope, *id, change.into_inner().into()).await;
-    let changed = changed.or_no_such("terminal, vehicle or company")?;
-    state.latest.terminals_changed([*id]).await;
-    if revoke {
-        state.terminals.disconnect(*id).await;
+    if may_have_changed(&changed) {
+        state.latest.terminals_changed([*id]).await;
+        if revoke {
+            state.terminals.disconnect(*id).await;
+        }
     }
+    let changed = changed.or_no_such("terminal, vehicle or company")?;
     Ok(Json(changed.into()))
 }
 
@@ -91,8 +99,11 @@ pub(crate) async fn delete_terminal(
 ) -> Outcome<HttpResponse> {
     state.db.terminal(&caller.scope, *id).await.or_no_such("terminal")?;
     state.terminals.disconnect(*id).await;
-    state.db.delete_terminal(&caller.scope, *id).await.or_no_such("terminal")?;
-    state.latest.terminals_changed([*id]).await;
+    let deleted = state.db.delete_terminal(&caller.scope, *id).await;
+    if may_have_changed(&deleted) {
+        state.latest.terminals_changed([*id]).await;
+    }
+    deleted.or_no_such("terminal")?;
     Ok(HttpResponse::NoContent().finish())
 }
 

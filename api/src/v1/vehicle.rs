@@ -3,6 +3,7 @@
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
+use db::DbError;
 use model::VehicleId;
 use openapi::page::Page;
 use openapi::vehicle::{NewVehicle, Vehicle, VehicleChange, VehicleQuery};
@@ -81,9 +82,15 @@ pub(crate) async fn change_vehicle(
     change: Json<VehicleChange>,
 ) -> Outcome<Json<Vehicle>> {
     let changed = state.db.change_vehicle(&caller.scope, *id, change.into_inner().into()).await;
-    let changed = changed.or_no_such("vehicle or company")?;
     // What it carries moved with it, or bears another plate.
-    state.latest.terminals_changed(changed.terminals.iter().map(|terminal| terminal.id)).await;
+    match &changed {
+        Ok(known) => {
+            state.latest.terminals_changed(known.terminals.iter().map(|terminal| terminal.id)).await;
+        }
+        Err(DbError::OutcomeUnknown) => state.latest.vehicle_changed(*id).await,
+        Err(_) => {}
+    }
+    let changed = changed.or_no_such("vehicle or company")?;
     Ok(Json(changed.into()))
 }
 
