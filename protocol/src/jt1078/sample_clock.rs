@@ -28,6 +28,11 @@ impl SampleClock {
         Self { rate_hz: u64::from(rate_hz.max(1)), start_90k: None, counted: 0, pictures_90k: None }
     }
 
+    /// The clock of sound of another rate that goes on from here: it begins no earlier than this one ended.
+    pub fn at_rate(&self, rate_hz: u32) -> Self {
+        Self { start_90k: self.now_90k(), pictures_90k: self.pictures_90k, ..Self::new(rate_hz) }
+    }
+
     /// The time in 90 kHz units of the first of `samples` samples whose frame the timeline put at
     /// `timestamp_ms`; never falls. None: there is half a second more of sound than of time already, so these
     /// samples have to be left out.
@@ -82,7 +87,65 @@ impl SampleClock {
 mod tests {
     use proptest::prelude::*;
 
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::jt1078::{Timeline, Track};
+
+    /// Three hours of 25 pictures a second and of sound in packets of 40 ms, `bunch` sent at once, by a clock
+    /// that runs at `ppm` millionths of true time; `picture_stamp` of the time a picture is made at. How many
+    /// millionths of the sound were kept, and how far at most it was put from the newest picture, ms.
+    fn three_hours(ppm: u64, bunch: u64, picture_stamp: impl Fn(u64) -> u64) -> (u64, u64) {
+        const BASE_MS: u64 = 1_000_000;
+        let (mut timeline, mut clock, start) = (Timeline::new(), SampleClock::new(8_000), Instant::now());
+        let (mut sent, mut kept, mut parted_ms, mut told_ms) = (0_u64, 0_u64, 0, 0);
+        for at_ms in (0..3 * 3_600_000).step_by(40) {
+            let arrival = start + Duration::from_millis(at_ms);
+            let picture_ms = timeline.place(Track::Video, BASE_MS + picture_stamp(at_ms), arrival);
+            if picture_ms >= told_ms + 200 {
+                told_ms = picture_ms;
+                clock.silence(picture_ms, 1);
+            }
+            while (sent + bunch) * 40 * 1_000_000 <= at_ms * ppm {
+                for _ in 0..bunch {
+                    let sound_ms = timeline.place(Track::Audio, BASE_MS + sent * 40, arrival);
+                    sent += 1;
+                    if let Some(stamp_90k) = clock.stamp(sound_ms, 320) {
+                        kept += 1;
+                        parted_ms = parted_ms.max((stamp_90k / 90).abs_diff(picture_ms));
+                    }
+                }
+            }
+        }
+        (kept * 1_000_000 / sent, parted_ms)
+    }
+
+    #[test]
+    fn silence_locks_no_sound_out_however_far_the_clocks_part() {
+        for ppm in [980_000, 999_800, 1_000_000, 1_000_200, 1_020_000] {
+            for bunch in [1, 5, 25] {
+                for jump_ms in [0, 1_200, 2_000] {
+                    let (kept, parted_ms) = three_hours(ppm, bunch, |at_ms| match at_ms {
+                        0..3_600_000 => at_ms,
+                        _ => at_ms + jump_ms,
+                    });
+                    let case = format!("{ppm} ppm, bunches of {bunch}, {jump_ms} ms: {kept} {parted_ms} ms");
+                    assert!(kept >= 950_000, "{case}");
+                    assert!(parted_ms <= 1_500, "{case}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_of_another_rate_goes_on_where_the_last_one_ended() {
+        let mut clock = SampleClock::new(8_000);
+        assert_eq!(clock.stamp(1_000, 3_200), Some(90_000));
+        let mut faster = clock.at_rate(16_000);
+        assert_eq!(faster.stamp(1_000, 1_600), Some(126_000));
+        assert_eq!(faster.stamp(1_400, 1_600), Some(135_000));
+        assert_eq!(SampleClock::new(8_000).at_rate(16_000).stamp(70, 1), Some(6_300));
+    }
 
     #[test]
     fn five_packets_with_one_stamp_are_spread_by_their_samples() {

@@ -6,11 +6,13 @@
 
 use std::time::Instant;
 
-/// A stamp this far ahead of its track's last is a jump of the clock, unless as much time passed on arrival.
-const FORWARD_MS: i64 = 10_000;
+/// A stamp that runs ahead of arrival by more than this, both since its track's last frame and since the stream
+/// began, is a jump of the clock: the network holds frames up for some time, but brings none too early.
+const FORWARD_MS: i64 = 1_500;
 
-/// Arrival may lag this much behind a pause of the device.
-const ARRIVAL_SLACK_MS: i64 = 5_000;
+/// What a track ran ahead in smaller jumps is taken back up to this once its clock falls: a clock that jumps to
+/// and fro must not add up, and one that was set once must not have its pictures crawl for long.
+const OWED_MS_MAX: i64 = 3_000;
 
 /// A stamp may be this much older than its track's last (B frames, sound sent late); beyond, the clock was set.
 const BACKWARD_MS: i64 = 500;
@@ -19,13 +21,16 @@ const BACKWARD_MS: i64 = 500;
 /// the device's own distance to its pictures. Clocks further apart are matched by arrival.
 const ONE_CLOCK_MS: i64 = 1_000;
 
-/// Sound is kept this close to the pictures, whatever its stamps say.
-const PARTED_MS: i64 = 3_000;
+/// Sound is kept this close to the pictures, whatever its stamps say. No more than twice what
+/// [`SampleClock`](super::SampleClock) holds to: silence fills up to half a second behind the pictures, and sound
+/// half a second behind that silence is still let in, so that no silence ever locks sound out.
+const PARTED_MS: i64 = 1_000;
 
-/// Pictures that repeat a stamp more often than this have a clock that stands; arrival takes its place.
+/// When more pictures than this in a row do not rise, the clock stands; arrival takes its place. B frames fall,
+/// but not as often.
 const STANDING_PICTURES: u32 = 3;
 
-/// Sound comes in bunches that share a stamp; of a clock that moves, no more packets than this do.
+/// Sound comes in bunches that share a stamp; of a clock that moves, no more packets than this do not rise.
 const STANDING_SOUNDS: u32 = 16;
 
 /// A picture that repeats a stamp of a clock that moves is put at most this far behind the first with it.
@@ -60,8 +65,10 @@ struct Clock {
     /// Where the first frame with this stamp was placed, and when it came. Repeats do not move it.
     placed_ms: i64,
     arrival_ms: i64,
-    /// How many more frames bore this stamp.
+    /// How many frames since then did not rise above it.
     repeats: u32,
+    /// How far it ran ahead of arrival in jumps that were believed and not taken back.
+    owed_ms: i64,
     /// What the last frame was given, and when it came.
     given_ms: i64,
     given_at_ms: i64,
@@ -69,7 +76,15 @@ struct Clock {
 
 impl Clock {
     fn begin(device_ms: u64, placed_ms: i64, arrival_ms: i64) -> Self {
-        Self { device_ms, placed_ms, arrival_ms, repeats: 0, given_ms: placed_ms, given_at_ms: arrival_ms }
+        Self {
+            device_ms,
+            placed_ms,
+            arrival_ms,
+            repeats: 0,
+            owed_ms: 0,
+            given_ms: placed_ms,
+            given_at_ms: arrival_ms,
+        }
     }
 
     fn step_ms(&self, device_ms: u64) -> i64 {
@@ -94,29 +109,45 @@ impl Clock {
         let waited_ms = (arrival_ms - self.arrival_ms).max(0);
         let step_ms = self.step_ms(device_ms);
         let placed_ms = self.placed_ms.saturating_add(step_ms);
-        if step_ms == 0 {
+        if step_ms < -BACKWARD_MS {
+            return None;
+        }
+        if step_ms <= 0 {
             self.repeats = self.repeats.saturating_add(1);
             let behind_ms = match track {
                 _ if self.stands(track) => waited_ms,
-                Track::Video => waited_ms.min(REPEAT_MS),
-                Track::Audio => 0,
+                Track::Video if step_ms == 0 => waited_ms.min(REPEAT_MS),
+                _ => step_ms,
             };
             self.given_ms = self.placed_ms.saturating_add(behind_ms);
             self.given_at_ms = arrival_ms;
             return Some(self);
         }
-        let is_set = step_ms < -BACKWARD_MS || step_ms > FORWARD_MS.max(waited_ms + ARRIVAL_SLACK_MS);
+        let ahead_ms = step_ms.saturating_sub(waited_ms).min(placed_ms.saturating_sub(arrival_ms));
         // It stood, arrival took its place, and it goes on from where it stood.
         let went_on = self.stands(track) && placed_ms < self.given_ms.saturating_sub(BACKWARD_MS);
-        if is_set || went_on {
+        if ahead_ms > FORWARD_MS || went_on {
             return None;
         }
-        if step_ms > 0 {
-            return Some(Self::begin(device_ms, placed_ms, arrival_ms));
+        // A fall by less is followed by itself.
+        let jumped_ms = if ahead_ms > BACKWARD_MS { ahead_ms } else { 0 };
+        let owed_ms = self.owed_ms.saturating_add(jumped_ms).min(OWED_MS_MAX);
+        Some(Self { owed_ms, ..Self::begin(device_ms, placed_ms, arrival_ms) })
+    }
+
+    /// The clock after a fall, where it takes back what was owed; None: nothing was, or it did not fall.
+    ///
+    /// Not by the other track, which may have been moved along.
+    fn give_back(self, device_ms: u64, arrival_ms: i64) -> Option<Self> {
+        let step_ms = self.step_ms(device_ms);
+        if step_ms >= 0 || self.owed_ms == 0 {
+            return None;
         }
-        self.given_ms = placed_ms;
-        self.given_at_ms = arrival_ms;
-        Some(self)
+        // It fell behind arrival by its step and by what it should have risen.
+        let fallen_ms = (arrival_ms - self.arrival_ms).max(0).saturating_sub(step_ms);
+        let returned_ms = self.owed_ms.min(fallen_ms);
+        let placed_ms = self.now_ms(arrival_ms).saturating_sub(returned_ms);
+        Some(Self { owed_ms: self.owed_ms - returned_ms, ..Self::begin(device_ms, placed_ms, arrival_ms) })
     }
 }
 
@@ -130,7 +161,7 @@ impl Timeline {
     ///
     /// Pictures always rise by at least 1 ms. Sounds may share one value or fall a little
     /// ([`SampleClock`](super::SampleClock) makes them rise) and never part from the pictures by more than
-    /// three seconds.
+    /// a second.
     pub fn place(&mut self, track: Track, device_ms: u64, arrival: Instant) -> u64 {
         let origin = *self.origin.get_or_insert(arrival);
         let arrival_ms =
@@ -166,23 +197,35 @@ fn follow_or_place(
     {
         return clock;
     }
+    if track == Track::Video
+        && let Some(clock) = own.and_then(|own| own.give_back(device_ms, arrival_ms))
+    {
+        return clock;
+    }
     // A track that stays behind what it was given would be squeezed together: better by arrival then.
     let least_ms = own.map_or(i64::MIN, |own| own.given_ms.saturating_sub(BACKWARD_MS));
+    // And one that leapt ahead where its own stamps were not believed would do so with every jump.
+    let most_ms = own.map_or(i64::MAX, |own| own.now_ms(arrival_ms).saturating_add(BACKWARD_MS));
     let by_one_clock = other.and_then(|other| {
         let step_ms = other.step_ms(device_ms);
         let waited_ms = (arrival_ms - other.arrival_ms).max(0);
         let placed_ms = other.placed_ms.saturating_add(step_ms);
         let is_one = (-ONE_CLOCK_MS..=waited_ms + ONE_CLOCK_MS).contains(&step_ms);
-        let sound_stays = track == Track::Video || is_beside(placed_ms, other, arrival_ms);
-        (is_one && sound_stays && (track == Track::Audio || placed_ms >= least_ms)).then_some(placed_ms)
+        let stays = match track {
+            Track::Video => (least_ms..=most_ms).contains(&placed_ms),
+            Track::Audio => is_beside(placed_ms, other, arrival_ms),
+        };
+        (is_one && stays).then_some(placed_ms)
     });
-    let by_arrival_ms = match (track, own, other) {
-        (Track::Audio, _, Some(pictures)) => pictures.now_ms(arrival_ms),
-        (_, Some(own), _) => own.now_ms(arrival_ms),
-        (_, None, Some(other)) => other.now_ms(arrival_ms),
-        (_, None, None) => 0,
-    };
-    Clock::begin(device_ms, by_one_clock.unwrap_or(by_arrival_ms), arrival_ms)
+    if let Some(placed_ms) = by_one_clock {
+        return Clock::begin(device_ms, placed_ms, arrival_ms);
+    }
+    match (track, own, other) {
+        (Track::Audio, _, Some(pictures)) => Clock::begin(device_ms, pictures.now_ms(arrival_ms), arrival_ms),
+        (_, Some(own), _) => Clock::begin(device_ms, own.now_ms(arrival_ms), arrival_ms),
+        (_, None, Some(other)) => Clock::begin(device_ms, other.now_ms(arrival_ms), arrival_ms),
+        (_, None, None) => Clock::begin(device_ms, 0, arrival_ms),
+    }
 }
 
 /// Whether sound at `sound_ms` is near enough to the pictures; those may have been waited for since.
@@ -336,6 +379,35 @@ mod tests {
             // Every ten seconds it falls back by so much.
             let (late, parted) = two_minutes(|_, at_ms| 10_000_000 + at_ms - at_ms / 10_000 * set_by_ms);
             assert!(late <= 1 && parted <= 40, "{set_by_ms}: {late} {parted}");
+        }
+    }
+
+    #[test]
+    fn jumps_to_and_fro_do_not_add_up() {
+        for by_ms in [300, 700, 1_000, 1_400, 3_000, 9_000] {
+            let on_key_frames = |track, at_ms| match track {
+                Track::Video if at_ms % 1_000 == 0 => at_ms + by_ms,
+                _ => at_ms,
+            };
+            let (late, parted) = two_minutes(on_key_frames);
+            assert!(late <= 2_000 && parted <= PARTED_MS.unsigned_abs(), "{by_ms}: {late} {parted}");
+            for run in [1, 3, 40] {
+                let two_clocks = |_, at_ms| at_ms + at_ms / 40 / run % 2 * by_ms;
+                let (late, parted) = two_minutes(two_clocks);
+                assert!(late <= 2_000, "{by_ms} in runs of {run}: {late}");
+                assert!(parted <= PARTED_MS.unsigned_abs(), "{by_ms} in runs of {run}: {parted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_falls_a_little_and_then_stands_gives_way_to_arrival() {
+        for by_ms in [1, 40, 400] {
+            let (late, parted) = two_minutes(|track, at_ms| match track {
+                Track::Video if at_ms > 10_000 => 10_000 - by_ms,
+                _ => at_ms,
+            });
+            assert!(late <= REPEAT_MS.unsigned_abs() && parted <= late, "{by_ms}: {late} {parted}");
         }
     }
 
