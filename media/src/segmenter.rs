@@ -37,7 +37,8 @@ pub(crate) struct Segment {
 /// A segment is closed at this length even without a key frame, 90 kHz.
 const SEGMENT_90K_MAX: u64 = 30 * 90_000;
 
-/// A segment is closed at this many bytes even without a key frame.
+/// A segment is closed at this many bytes even without a key frame, and when as many came behind its end while
+/// it waited for its sound.
 const SEGMENT_BYTES_MAX: usize = 16 << 20;
 
 /// Sound comes later than the pictures of its time, because an encoder holds some back. A segment waits for
@@ -63,6 +64,7 @@ pub(crate) struct Segmenter {
     cut: Option<u64>,
     /// Units at or behind the cut.
     behind: Vec<Arc<Unit>>,
+    behind_bytes: usize,
 }
 
 impl Segmenter {
@@ -81,6 +83,7 @@ impl Segmenter {
             open_bytes: 0,
             cut: None,
             behind: Vec::new(),
+            behind_bytes: 0,
         }
     }
 
@@ -109,8 +112,7 @@ impl Segmenter {
 
     /// Closes the open segment: the source is gone, or what follows does not run on from it.
     pub(crate) fn finish(&mut self, out: &mut Vec<Segment>) {
-        self.close(out);
-        if !self.open.is_empty() {
+        while !self.open.is_empty() {
             self.close(out);
         }
     }
@@ -147,11 +149,14 @@ impl Segmenter {
             Some(_) => unit.dts_90k >= cut,
         };
         if unit.dts_90k < cut {
+            self.open_bytes += unit.data.len();
             self.open.push(unit);
         } else {
+            self.behind_bytes += unit.data.len();
             self.behind.push(unit);
         }
-        if sound_is_there {
+        let is_full = self.behind_bytes >= SEGMENT_BYTES_MAX || self.open_bytes >= 2 * SEGMENT_BYTES_MAX;
+        if sound_is_there || is_full {
             self.close(out);
         }
     }
@@ -160,7 +165,7 @@ impl Segmenter {
     fn close(&mut self, out: &mut Vec<Segment>) {
         let units = mem::take(&mut self.open);
         let cut = self.cut.take();
-        self.open_bytes = 0;
+        (self.open_bytes, self.behind_bytes) = (0, 0);
         if let Some(segment) = self.segment(&units, cut) {
             out.push(segment);
         }
@@ -219,5 +224,55 @@ impl Segmenter {
             discontinuity: mem::take(&mut self.discontinuity_due),
             init,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::aac::AudioSpecificConfig;
+    use protocol::media::VideoTrack;
+    use protocol::nal::{ParameterSets, VideoCodec};
+
+    use super::*;
+    use crate::unit::Config;
+
+    /// Start codes, an SPS of 1920x1080, a PPS.
+    const SETS: &[u8] = &[
+        0, 0, 1, 0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00, 0x00,
+        0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc6, 0x58, 0, 0, 1, 0x68, 0xeb, 0xe3,
+        0xcb, 0x22, 0xc0,
+    ];
+
+    #[test]
+    fn what_waits_behind_a_segment_for_its_sound_is_bounded() {
+        const PICTURE_BYTES: usize = 1 << 20;
+        let mut sets = ParameterSets::new(VideoCodec::H264);
+        sets.update(SETS);
+        let track = Arc::new(VideoTrack::new(&sets).expect("both sets"));
+        let data = Bytes::from([SETS, &vec![1; PICTURE_BYTES]].concat());
+        let tracks = Tracks { video: None, audio: AudioSpecificConfig::lc(8_000, 1) };
+        let mut segmenter = Segmenter::new(Form::MpegTs, 2 * 90_000, tracks);
+        let mut made = Vec::new();
+        let mut taken = 0;
+        // A key frame ends the first segment; from there on times all but stand.
+        for dts_90k in [0].into_iter().chain((0..100).map(|number| 2 * 90_000 + number * 90)) {
+            let unit = Unit {
+                epoch: 1,
+                generation: 1,
+                dts_90k,
+                duration_90k: 0,
+                key: dts_90k % 90_000 == 0,
+                config: Config::Video(Arc::clone(&track)),
+                data: data.clone(),
+                flv: Default::default(),
+            };
+            segmenter.unit(Arc::new(unit), &mut made);
+            taken += 1;
+            let held = segmenter.open.len() + segmenter.behind.len();
+            assert!(held * PICTURE_BYTES <= 3 * SEGMENT_BYTES_MAX, "{held} of {taken}");
+        }
+        segmenter.finish(&mut made);
+        assert!(segmenter.open.is_empty() && segmenter.behind.is_empty());
+        assert!(!made.is_empty());
     }
 }
