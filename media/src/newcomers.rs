@@ -1,7 +1,7 @@
 //! Connections that have proved nothing yet, bounded by address.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ pub(crate) struct Newcomer {
 impl Newcomers {
     /// Counts a connection of `address`; None where `max` are counted already.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Newcomer> {
-        let address = address.to_canonical();
+        let address = network(address);
         let mut by_address = self.by_address.lock();
         let count = by_address.get(&address).copied().unwrap_or(0);
         if count >= max {
@@ -45,9 +45,27 @@ impl Drop for Newcomer {
     }
 }
 
+/// What counts as one address: a whole IPv6 /64, because one host has all of it.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_with_a_whole_ipv6_network_is_one_address() {
+        let newcomers = Arc::new(Newcomers::default());
+        let [one, beside, other] = ["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"]
+            .map(|address| address.parse().expect("an address"));
+        let _first = newcomers.enter(one, 1).expect("room");
+        assert!(newcomers.enter(beside, 1).is_none());
+        assert!(newcomers.enter(other, 1).is_some());
+    }
 
     #[test]
     fn newcomers_of_one_address_are_bounded_and_leave_no_trace() {
