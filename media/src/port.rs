@@ -169,8 +169,8 @@ impl Port {
         let stall = Duration::from_secs(settings.viewer_stall_s);
         let socket = Socket::new(socket, stall, Arc::clone(&self.routes.counters));
         // Ends what runs on this connection: an endless answer cannot be ended otherwise while its viewer
-        // takes nothing.
-        let end = CancellationToken::new();
+        // takes nothing. The server's end ends it too, as a WebSocket outlives this task.
+        let end = self.stop.child_token();
         let newcomer = Mutex::new(Some(newcomer));
         let service = service_fn(|request: Request<Incoming>| {
             let (routes, end, newcomer) = (Arc::clone(&self.routes), end.clone(), &newcomer);
