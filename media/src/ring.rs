@@ -146,9 +146,9 @@ impl Ring {
         }
     }
 
-    /// A new source comes, of whose sound nothing is known yet.
-    pub(crate) fn forget_audio(&self) {
-        self.state.lock().audio = None;
+    /// A new source comes, of whose sound nothing is known yet; what was known of the last one's.
+    pub(crate) fn forget_audio(&self) -> Option<AudioSpecificConfig> {
+        self.state.lock().audio.take()
     }
 
     /// The sound of the stream, as far as known.
@@ -159,6 +159,11 @@ impl Ring {
     /// Bytes are coming although no unit came of them yet.
     pub(crate) fn touch(&self) {
         self.state.lock().signs.heard_at = Instant::now();
+    }
+
+    /// A picture came that nobody can be shown: the source sends pictures all the same.
+    pub(crate) fn touch_picture(&self) {
+        self.state.lock().signs.picture_at = Instant::now();
     }
 
     /// When the last signs of life of a source came.

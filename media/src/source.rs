@@ -45,8 +45,8 @@ enum Sound {
     None,
     /// Encoded; `heard`: the terminal spoke, so that it is not silence alone.
     Voice { voice: Voice, heard: bool },
-    /// AAC that the terminal made itself.
-    Aac { config: AudioSpecificConfig, clock: SampleClock },
+    /// AAC that the terminal made itself; `heard` as above.
+    Aac { config: AudioSpecificConfig, clock: SampleClock, heard: bool },
 }
 
 /// What is known of the pictures.
@@ -97,7 +97,7 @@ impl Source {
             assembler.expect(PayloadType(av.audio_payload_type), PayloadType(av.video_payload_type));
         }
         let generation = claimed.stream.next_generation();
-        claimed.stream.ring.forget_audio();
+        let promised = claimed.stream.ring.forget_audio();
         let outlet = Outlet {
             stream: claimed.stream,
             epoch,
@@ -119,10 +119,21 @@ impl Source {
             arrived: false,
         };
         // A terminal that names a codec has a microphone: viewers begin with a sound track, silent until it speaks.
-        if claimed.av.is_some_and(|av| sound::is_decodable(PayloadType(av.audio_payload_type))) {
-            source.open_voice();
+        let named = claimed.av.is_some_and(|av| sound::is_decodable(PayloadType(av.audio_payload_type)));
+        match promised {
+            _ if named => source.open_voice(),
+            None => {}
+            Some(config) if config == sound::config() => source.open_voice(),
+            Some(config) => source.promise_aac(config),
         }
         source
+    }
+
+    /// Who watched the last source was given its sound track, and waits for it.
+    fn promise_aac(&mut self, config: AudioSpecificConfig) {
+        let clock = SampleClock::new(config.sample_rate_hz);
+        self.outlet.stream.ring.announce_audio(config);
+        self.sound = Sound::Aac { config, clock, heard: false };
     }
 
     /// Takes a packet that arrived at `arrival`.
@@ -154,6 +165,9 @@ impl Source {
         // Until the first key frame, and after a loss until the next, a decoder would show rubbish.
         let Some(track) = &self.pictures.track else { return };
         if frame.gap || !(self.pictures.began || frame.key) {
+            if self.pictures.began {
+                self.outlet.stream.ring.touch_picture();
+            }
             return;
         }
         let config = Config::Video(Arc::clone(track));
@@ -176,7 +190,7 @@ impl Source {
         match &mut self.sound {
             Sound::None => {}
             Sound::Voice { voice, .. } => voice.picture(picture_ms),
-            Sound::Aac { config, clock } => {
+            Sound::Aac { config, clock, .. } => {
                 let Some(silence) = config.silent_frame() else { return };
                 let Some((mut at_90k, samples)) = clock.silence(picture_ms, SAMPLES_PER_FRAME) else {
                     return;
@@ -205,8 +219,10 @@ impl Source {
                 self.aac(&frame);
             }
             (PayloadType::AAC | PayloadType::AAC_LC, Sound::Aac { .. }) => self.aac(&frame),
-            (payload_type, Sound::None | Sound::Voice { .. }) if sound::is_decodable(payload_type) => {
-                if matches!(self.sound, Sound::None) {
+            (payload_type, Sound::None | Sound::Voice { .. } | Sound::Aac { heard: false, .. })
+                if sound::is_decodable(payload_type) =>
+            {
+                if !matches!(self.sound, Sound::Voice { .. }) {
                     self.open_voice();
                 }
                 let Sound::Voice { voice, heard } = &mut self.sound else {
@@ -234,12 +250,18 @@ impl Source {
     fn aac(&mut self, frame: &Frame) {
         for adts in adts_frames(&frame.data) {
             let Ok(adts) = adts else { return self.counters.audio_dropped.one() };
-            if !matches!(&self.sound, Sound::Aac { config, .. } if *config == adts.config) {
+            let rate_hz = adts.config.sample_rate_hz;
+            let clock = match &self.sound {
+                Sound::Aac { config, .. } if *config == adts.config => None,
+                Sound::Aac { clock, .. } => Some(clock.at_rate(rate_hz)),
+                Sound::None | Sound::Voice { .. } => Some(SampleClock::new(rate_hz)),
+            };
+            if let Some(clock) = clock {
                 self.outlet.stream.ring.announce_audio(adts.config);
-                let clock = SampleClock::new(adts.config.sample_rate_hz);
-                self.sound = Sound::Aac { config: adts.config, clock };
+                self.sound = Sound::Aac { config: adts.config, clock, heard: true };
             }
-            let Sound::Aac { config, clock } = &mut self.sound else { return };
+            let Sound::Aac { config, clock, heard } = &mut self.sound else { return };
+            *heard = true;
             let Some(at_90k) = clock.stamp(frame.timestamp_ms, SAMPLES_PER_FRAME) else {
                 self.counters.audio_dropped.one();
                 continue;
