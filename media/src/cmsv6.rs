@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use model::{Channel, Profile};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Refusal;
 use crate::answer::{self, Answer};
 use crate::port::not_found;
-use crate::routes::{Query, Routes, hls_file, media_playlist};
+use crate::routes::{PLAYLIST_TYPE, Query, Routes, hls_file, media_playlist};
 use crate::segmenter::Form;
 use crate::view::HlsView;
 
@@ -133,6 +133,8 @@ fn in_its_words(answer: Answer) -> Answer {
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => failure(answer.status(), 22),
         StatusCode::SERVICE_UNAVAILABLE => failure(answer.status(), 23),
         StatusCode::CONFLICT => failure(answer.status(), 6),
+        // Who asks was let in, so that the device is there: it brought no picture.
+        StatusCode::NOT_FOUND => failure(answer.status(), 22),
         status if status.is_client_error() => failure(status, 3),
         _ => answer,
     }
@@ -150,12 +152,15 @@ async fn playlist(routes: &Arc<Routes>, name: &str, request: &Request<Incoming>)
             return refused(refusal);
         }
     };
+    if request.method() == Method::HEAD {
+        return answer::bytes(StatusCode::OK, PLAYLIST_TYPE, "");
+    }
     // The player polls this very URL: its session is what makes it one view.
     let view = match routes.open_hls(account, stream, Form::MpegTs, session).await {
         Ok(view) => view,
         Err(answer) => return in_its_words(answer),
     };
-    media_playlist(&view, &suffix(&view, &device)).await
+    in_its_words(media_playlist(&view, &suffix(&view, &device)).await)
 }
 
 /// Players rewrite lines that contain `.ts?`.

@@ -179,6 +179,12 @@ impl Playlist {
         Weak::as_ptr(&self.run) == Arc::as_ptr(stream)
     }
 
+    /// Whether it ended before its first segment: it has nothing to tell, and never will.
+    pub(crate) fn is_void(&self) -> bool {
+        let state = self.state.lock();
+        state.ended && state.segments.is_empty()
+    }
+
     /// The upper bound of a segment's duration, as announced.
     pub(crate) fn target(&self) -> Duration {
         Duration::from_secs(self.state.lock().target_s)
@@ -305,5 +311,23 @@ impl Maker {
         if let Some(playlist) = self.playlist.upgrade() {
             playlist.add(segments, &self.settings);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::Bounds;
+    use crate::stream::EndReason;
+
+    #[tokio::test]
+    async fn a_playlist_that_ends_before_its_first_segment_is_void() {
+        let bounds = Bounds { bytes_max: 1 << 20, units_max: 100, span_90k_max: 900_000 };
+        let stream = Arc::new(Stream::new("live-42-2-main".parse().expect("a key"), bounds));
+        let playlist = Playlist::start(&stream, Form::MpegTs, Arc::default(), Arc::default());
+        assert!(!playlist.is_void());
+        stream.set_phase(Phase::Ended(EndReason::Lost));
+        playlist.newer(0).await;
+        assert!(playlist.is_void() && playlist.text("").is_none());
     }
 }

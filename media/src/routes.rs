@@ -63,6 +63,9 @@ const CLOSE_WAIT: Duration = Duration::from_secs(3);
 /// What a WebSocket viewer may send us at once, bytes; it has nothing to say.
 const WEB_SOCKET_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
+/// What a playlist is.
+pub(crate) const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
+
 /// The query of a request by name; the first of equal names counts.
 pub(crate) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -190,14 +193,13 @@ impl Routes {
 
     /// The playlist that a ticket opens: it names the one that the view's own word opens again and again.
     async fn master(&self, stream: StreamKey, request: &Request<Incoming>) -> Answer {
-        const TYPE: &str = "application/vnd.apple.mpegurl";
         let query = Query::of(request);
         let account = match self.opened(stream, &query).await {
             Ok(account) => account,
             Err(answer) => return answer,
         };
         if request.method() == Method::HEAD {
-            return answer::bytes(StatusCode::OK, TYPE, "");
+            return answer::bytes(StatusCode::OK, PLAYLIST_TYPE, "");
         }
         let ticket = query.value("ticket").unwrap_or_default();
         let view = match self.open_hls(account, stream, Form::Fmp4, ticket).await {
@@ -210,7 +212,7 @@ impl Routes {
              #EXT-X-STREAM-INF:BANDWIDTH={BANDWIDTH}{resolution}\nmedia.m3u8{}\n",
             session_suffix(&view)
         );
-        answer::bytes(StatusCode::OK, TYPE, text)
+        answer::bytes(StatusCode::OK, PLAYLIST_TYPE, text)
     }
 
     async fn resolution(&self, stream: StreamKey) -> String {
@@ -287,7 +289,7 @@ pub(crate) async fn media_playlist(view: &HlsView, suffix: &str) -> Answer {
         Some(playlist) => {
             view.told.store(playlist.newest, Ordering::Relaxed);
             view.told_end.store(playlist.ended, Ordering::Relaxed);
-            answer::bytes(StatusCode::OK, "application/vnd.apple.mpegurl", playlist.text)
+            answer::bytes(StatusCode::OK, PLAYLIST_TYPE, playlist.text)
         }
         None => problem(StatusCode::NOT_FOUND, "the stream has brought no picture"),
     }

@@ -124,7 +124,8 @@ impl Views {
         Ok(View { views: Arc::clone(self), id, stop })
     }
 
-    /// Makes `view` one that lives from request to request.
+    /// Makes `view` one that lives from request to request, or gives the one that its opener has by now: of
+    /// requests that came together each opened its own.
     pub(crate) fn keep(
         &self,
         view: View,
@@ -132,9 +133,9 @@ impl Views {
         playlist: Arc<Playlist>,
         attachment: Attachment,
     ) -> Arc<HlsView> {
-        let name = format!("{:032x}", rand::random::<u128>());
+        let (stream, form) = (playlist.stream, playlist.form);
         let view = Arc::new(HlsView {
-            name: name.clone(),
+            name: format!("{:032x}", rand::random::<u128>()),
             opener,
             playlist,
             told: AtomicU64::new(0),
@@ -143,7 +144,14 @@ impl Views {
             _attachment: attachment,
             used_at: Mutex::new(Instant::now()),
         });
-        self.hls.lock().insert(name, Arc::clone(&view));
+        let mut views = self.hls.lock();
+        if let Some(opened) = find(&views, &view.opener, stream, form) {
+            drop(views);
+            // Outside the lock, as in `sweep`.
+            drop(view);
+            return opened;
+        }
+        views.insert(view.name.clone(), Arc::clone(&view));
         view
     }
 
@@ -154,20 +162,9 @@ impl Views {
         Some(view)
     }
 
-    /// The HLS view of `stream` in `form` that `opener` opened before and that was not told of the end.
+    /// The HLS view of `stream` in `form` that `opener` opened before and that still has something to tell.
     pub(crate) fn reopened(&self, opener: &str, stream: StreamKey, form: Form) -> Option<Arc<HlsView>> {
-        let name = self
-            .hls
-            .lock()
-            .values()
-            .find(|view| {
-                view.opener == opener
-                    && view.stream() == stream
-                    && view.playlist.form == form
-                    && !view.told_end.load(Ordering::Relaxed)
-            })
-            .map(|view| view.name.clone())?;
-        self.hls(&name)
+        find(&self.hls.lock(), opener, stream, form)
     }
 
     /// Keeps views in order until told to stop: rights are checked again, unused HLS views dropped.
@@ -247,4 +244,24 @@ impl Views {
         // Dropped outside the lock: a view's end takes other locks.
         drop(gone);
     }
+}
+
+/// The view of `stream` in `form` that `opener` opened, if it still may run and was not told of the end; using
+/// it keeps it.
+fn find(
+    views: &HashMap<HlsName, Arc<HlsView>>,
+    opener: &str,
+    stream: StreamKey,
+    form: Form,
+) -> Option<Arc<HlsView>> {
+    let view = views.values().find(|view| {
+        view.opener == opener
+            && view.stream() == stream
+            && view.playlist.form == form
+            && !view.told_end.load(Ordering::Relaxed)
+            && !view.playlist.is_void()
+            && !view.view.stop.is_cancelled()
+    })?;
+    *view.used_at.lock() = Instant::now();
+    Some(Arc::clone(view))
 }
