@@ -124,6 +124,22 @@ async fn sound_that_is_named_and_never_comes_is_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sound_track_that_was_promised_goes_on_as_silence_when_the_source_comes_back_without() {
+    let loud = Camera::new().film("libx264", "320x240", 2, true);
+    let silent = Camera::new().film("libx264", "320x240", 4, false);
+    let acts = vec![Act::Send(Arc::new(loud)), Act::Send(Arc::new(silent))];
+    let platform = Platform::start(SIM, acts, |_| {}).await;
+    let mut viewer = Viewer::open(&platform, FLV).await;
+    viewer.head().await;
+    assert_eq!(viewer.flags, 5, "sound and pictures");
+    let flv = viewer.tags().await;
+    assert_eq!(pictures(&flv).iter().filter(|(_, header)| !header).count(), 60);
+    let last = |is: fn(&Tag) -> bool| flv.iter().filter(|tag| is(tag)).map(|tag| tag.time_ms).max();
+    let (picture, sound) = (last(Tag::is_picture).expect("pictures"), last(Tag::is_sound).expect("sound"));
+    assert!(sound + 1_500 > picture, "sound to {sound} ms, pictures to {picture} ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sound_that_begins_late_is_for_those_who_come_after() {
     let mut camera = Camera::new();
     let mut recording = camera.film("libx264", "320x240", 2, false);

@@ -10,7 +10,7 @@ use cluster::{Media, MediaError};
 use futures_util::{SinkExt, StreamExt};
 use model::{Command, StreamKey};
 use support::viewer::Viewer;
-use support::{Act, Platform, Recording, recording, send, shared, until};
+use support::{Act, Camera, Platform, Recording, recording, send, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -18,10 +18,17 @@ use tokio_tungstenite::tungstenite::Message;
 const SIM: &str = "13800138999";
 const FLV: &str = "live/live-42-2-main.flv?ticket=good";
 
-/// A second of H.264 with sound, of SIM 13800138999, channel 2; None where the captures are absent.
-fn clip() -> Option<Arc<Recording>> {
-    let path = shared()?.join("captures/dev352x288_h264_adpcm_hisi_6bcd.bin");
-    Some(Arc::new(recording(&std::fs::read(path).expect("the capture"))))
+/// Pictures of a [`clip`], the first of every ten a key frame.
+const PICTURES: usize = 20;
+
+/// Two seconds of H.264 with sound.
+fn clip() -> Arc<Recording> {
+    Arc::new(packets(Camera::new().film("libx264", "352x288", 2, true)))
+}
+
+/// A recording packet by packet.
+fn packets(film: Recording) -> Recording {
+    recording(&film.into_iter().flat_map(|(_, packets)| packets).collect::<Vec<_>>())
 }
 
 /// The same without pauses.
@@ -31,7 +38,7 @@ fn burst(clip: &Recording) -> Arc<Recording> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_drops_comes_back_under_a_viewer_who_stays() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let acts = vec![Act::Send(Arc::clone(&clip)), Act::Nothing, Act::Send(clip)];
     let platform = Platform::start(SIM, acts, |_| {}).await;
     let mut viewer = Viewer::open(&platform, FLV).await;
@@ -42,7 +49,7 @@ async fn a_source_that_drops_comes_back_under_a_viewer_who_stays() {
         assert!(times.windows(2).all(|pair| pair[0] <= pair[1]), "{times:?}");
     }
     let pictures: Vec<_> = tags.iter().filter(|tag| tag.is_picture()).map(|tag| tag.time_ms).collect();
-    assert_eq!(pictures.len(), 2 * 18);
+    assert_eq!(pictures.len(), 2 * PICTURES);
     assert!(pictures.windows(2).all(|pair| pair[0] < pair[1]), "{pictures:?}");
     let asked = platform.terminal.commands.lock().clone();
     assert!(asked.iter().filter(|command| matches!(command, Command::StartLive { .. })).count() >= 3);
@@ -52,7 +59,8 @@ async fn a_source_that_drops_comes_back_under_a_viewer_who_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_viewer_jumps_to_a_key_frame_and_slows_nobody() {
-    let Some(clip) = clip() else { return };
+    const CLIP_PICTURES: usize = 100;
+    let clip = packets(Camera::new().film("libx264", "352x288", 10, false));
     let acts = vec![Act::Loop(burst(&clip))];
     let platform = Platform::start(SIM, acts, |settings| settings.ring_bytes_max = 1 << 20).await;
     let mut slow = Viewer::open(&platform, FLV).await;
@@ -62,38 +70,41 @@ async fn a_slow_viewer_jumps_to_a_key_frame_and_slows_nobody() {
     // Far more than sockets and ring hold together.
     let reader = tokio::spawn(async move {
         let mut pictures = 0;
-        while pictures < 30_000 {
+        while pictures < 10_000 {
             pictures += usize::from(quick.tag().await.expect("it runs").is_picture());
         }
     });
     tokio::time::timeout(Duration::from_secs(60), reader).await.expect("not slowed").expect("reads");
-    let before = platform.server.stats().units_dropped_for_viewers;
-    let mut last = None;
-    let mut jumped = false;
-    for _ in 0..60_000 {
+    // The clip repeats, so that what a viewer reads tells where in it a picture stands.
+    let mut clip: Vec<Vec<u8>> = Vec::new();
+    let mut last_ms = 0;
+    let mut read = 0;
+    let jump = loop {
         let tag = slow.tag().await.expect("it runs");
         if !tag.is_picture() {
             continue;
         }
-        // A clip's 18 pictures repeat: after a jump the first is a key frame out of turn, or in it.
-        if platform.server.stats().units_dropped_for_viewers > before {
-            jumped = true;
+        read += 1;
+        assert!(read < 60_000, "what sockets and ring hold is read, and nothing was skipped");
+        if clip.len() < CLIP_PICTURES {
+            assert!(!clip.contains(&tag.body), "every picture is another one");
+            clip.push(tag.body);
+        } else {
+            let in_turn = tag.body == clip[(read - 1) % CLIP_PICTURES];
+            // What was skipped may be whole clips.
+            if !in_turn || (tag.is_key_frame() && tag.time_ms > last_ms + 5_000) {
+                break tag;
+            }
         }
-        last = Some(tag);
-        if jumped {
-            break;
-        }
-    }
-    assert!(last.is_some() && platform.server.stats().units_dropped_for_viewers > 0);
-    let mut after = slow.tag().await.expect("it goes on");
-    while !after.is_key_frame() {
-        after = slow.tag().await.expect("it goes on");
-    }
+        last_ms = tag.time_ms;
+    };
+    assert!(jump.is_key_frame() && jump.time_ms > last_ms);
+    assert!(platform.server.stats().units_dropped_for_viewers > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_right_ends_a_running_view_even_of_a_viewer_who_takes_nothing() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let platform = Platform::start(SIM, vec![Act::Loop(burst(&clip))], |_| {}).await;
     let mut reading = Viewer::open(&platform, FLV).await;
     reading.head().await;
@@ -142,7 +153,7 @@ async fn tickets_that_are_wrong_expired_or_of_another_stream_get_their_problem()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_refuses_or_a_channel_that_is_taken_is_said() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let acts = vec![Act::Refuse(3), Act::Loop(clip)];
     let platform = Platform::start(SIM, acts, |_| {}).await;
     let (status, body) = platform.request("GET", &format!("/{FLV}")).await;
@@ -156,7 +167,7 @@ async fn a_terminal_that_refuses_or_a_channel_that_is_taken_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flv_comes_by_web_socket_too() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let platform = Platform::start(SIM, vec![Act::Send(clip)], |_| {}).await;
     let socket = TcpStream::connect(platform.server.viewer_addr()).await.expect("connects");
     let url = format!("ws://{}/{FLV}", platform.server.viewer_addr());
@@ -177,13 +188,15 @@ async fn flv_comes_by_web_socket_too() {
         pictures += usize::from(*kind == 9 && flv[at + 12] == 1);
         at += length + 15;
     }
-    assert_eq!((at, pictures), (flv.len(), 18));
+    assert_eq!((at, pictures), (flv.len(), PICTURES));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cmsv6_forms_play_and_fail_in_their_own_words() {
-    let Some(clip) = clip() else { return };
-    let platform = Platform::start(SIM, vec![Act::Send(clip)], |_| {}).await;
+    let platform = Platform::start(SIM, vec![Act::Send(clip())], |_| {}).await;
+    assert_eq!(platform.request("HEAD", "/hls/1_D_1_0.m3u8?jsession=good").await.0, 200);
+    assert_eq!(platform.server.stats().views, 0);
+    assert!(platform.terminal.commands.lock().is_empty());
     let path = "/3/3?AVType=1&jsession=good&DevIDNO=D&Channel=1&Stream=0";
     for (path, status, result) in [
         ("/3/3?AVType=1&jsession=bad&DevIDNO=D&Channel=1&Stream=0", 403, 5),
@@ -208,12 +221,12 @@ async fn cmsv6_forms_play_and_fail_in_their_own_words() {
     let line = playlist.lines().find(|line| line.contains(".ts?")).expect("a segment");
     let (status, _) = platform.request("GET", &format!("/hls/{line}")).await;
     assert_eq!(status, 200);
-    assert_eq!(viewer.tags().await.iter().filter(|tag| tag.is_picture()).count(), 18);
+    assert_eq!(viewer.tags().await.iter().filter(|tag| tag.is_picture()).count(), PICTURES);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_hls_playlist_ends_and_its_numbers_go_on() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let acts = vec![Act::Send(Arc::clone(&clip)), Act::Send(clip)];
     let platform = Platform::start(SIM, acts, |_| {}).await;
     let (_, master) = platform.request("GET", "/live/live-42-2-main/index.m3u8?ticket=good").await;
@@ -238,7 +251,7 @@ async fn an_hls_playlist_ends_and_its_numbers_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_the_newest_key_frame_of_a_running_stream() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let platform = Platform::start(SIM, vec![Act::Loop(clip)], |_| {}).await;
     let stream: StreamKey = "live-42-2-main".parse().expect("a key");
     assert_eq!(platform.server.snapshot(stream).await, Err(MediaError::NotRunning(stream)));
@@ -253,7 +266,7 @@ async fn a_snapshot_is_the_newest_key_frame_of_a_running_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_without_a_request_or_without_packets_are_closed_and_counted() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let platform = Platform::start(SIM, Vec::new(), |settings| settings.first_packet_s = 1).await;
     let live = platform.server.live_addr();
     let closed = async |mut socket: TcpStream| {
@@ -278,7 +291,7 @@ async fn connections_without_a_request_or_without_packets_are_closed_and_counted
 
 #[tokio::test(flavor = "multi_thread")]
 async fn packets_for_nobody_on_a_running_connection_are_counted_and_skipped() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let mixed: Recording = clip
         .iter()
         .flat_map(|(at_ms, packet)| {
@@ -290,7 +303,7 @@ async fn packets_for_nobody_on_a_running_connection_are_counted_and_skipped() {
     let platform = Platform::start(SIM, vec![Act::Send(Arc::new(mixed))], |_| {}).await;
     let mut viewer = Viewer::open(&platform, FLV).await;
     viewer.head().await;
-    assert_eq!(viewer.tags().await.iter().filter(|tag| tag.is_picture()).count(), 18);
+    assert_eq!(viewer.tags().await.iter().filter(|tag| tag.is_picture()).count(), PICTURES);
     assert_eq!(platform.server.stats().packets_for_nobody, u64::try_from(clip.len()).expect("few"));
 }
 
@@ -315,7 +328,7 @@ async fn other_protocols_on_the_viewer_port_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopping_server_ends_its_views_and_stops_its_terminals() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let platform = Platform::start(SIM, vec![Act::Loop(clip)], |_| {}).await;
     let mut viewer = Viewer::open(&platform, FLV).await;
     viewer.head().await;
@@ -326,7 +339,7 @@ async fn a_stopping_server_ends_its_views_and_stops_its_terminals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_opens_one_hls_view_however_often_it_is_used() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let platform = Platform::start(SIM, vec![Act::Loop(clip)], |_| {}).await;
     let path = "/live/live-42-2-main/index.m3u8?ticket=good";
     assert_eq!(platform.request("HEAD", path).await.0, 200);
@@ -339,8 +352,50 @@ async fn a_ticket_opens_one_hls_view_however_often_it_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_of_one_ticket_that_overlap_open_one_view() {
+    let platform = Platform::start(SIM, vec![Act::Loop(clip())], |_| {}).await;
+    platform.terminal.gate.send_replace(false);
+    let path = "/live/live-42-2-main/index.m3u8?ticket=good";
+    let open = async {
+        until("both requests", || platform.server.stats().views == 2).await;
+        platform.terminal.gate.send_replace(true);
+    };
+    let (first, second, ()) =
+        tokio::join!(platform.request("GET", path), platform.request("GET", path), open);
+    assert_eq!(first.0, 200);
+    assert_eq!(first, second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_viewer_who_takes_nothing_does_not_hold_up_the_end() {
+    let acts = vec![Act::Loop(burst(&clip()))];
+    let platform = Platform::start(SIM, acts, |settings| settings.viewer_stall_s = 3_600).await;
+    let socket = TcpStream::connect(platform.server.viewer_addr()).await.expect("connects");
+    let url = format!("ws://{}/{FLV}", platform.server.viewer_addr());
+    let (_stuck, _) = tokio_tungstenite::client_async(url, socket).await.expect("upgrades");
+    // Far more than its socket holds.
+    until("pictures", || platform.server.stats().units > 30_000).await;
+    platform.server.shutdown().await;
+    assert_eq!(Arc::strong_count(&platform.viewers), 1, "no task of the server is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_that_wait_for_a_key_frame_are_signs_of_life() {
+    let film = Camera::new().film("libx264", "352x288", 5, false);
+    // All key frames between the first second and the last are lost, and with each the pictures that lean on it.
+    let film = (0..).zip(film).filter(|(number, _)| !matches!(number, 10 | 20 | 30));
+    let acts = vec![Act::Send(Arc::new(film.map(|(_, packets)| packets).collect()))];
+    let platform = Platform::start(SIM, acts, |settings| settings.source_idle_s = 2).await;
+    let mut viewer = Viewer::open(&platform, FLV).await;
+    viewer.head().await;
+    let tags = viewer.tags().await;
+    assert_eq!(tags.iter().filter(|tag| tag.is_picture()).count(), 20);
+    assert_eq!(tags.iter().filter(|tag| tag.is_key_frame()).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_account_has_only_so_many_views() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let platform =
         Platform::start(SIM, vec![Act::Loop(clip)], |settings| settings.viewers_per_account_max = 2).await;
     let mut viewers = Vec::new();
@@ -356,7 +411,7 @@ async fn an_account_has_only_so_many_views() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_of_one_address_that_prove_nothing_are_bounded() {
-    let Some(clip) = clip() else { return };
+    let clip = clip();
     let platform = Platform::start(SIM, vec![Act::Loop(clip)], |settings| {
         settings.newcomers_per_address_max = 2;
     })

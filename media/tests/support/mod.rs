@@ -6,7 +6,6 @@ pub mod viewer;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -194,18 +193,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-pub fn shared() -> Option<PathBuf> {
-    let shared = std::env::var_os("MOTORCADE_TEST_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    if shared.is_dir() {
-        Some(shared)
-    } else {
-        println!("skipped: {} is absent", shared.display());
-        None
-    }
-}
-
-/// The packets of a capture at their own time stamps (held where they fall back).
+/// Packets that stand one behind the other, at their own time stamps (held where they fall back).
 pub fn recording(bytes: &[u8]) -> Recording {
     let mut splitter = Splitter::new(None);
     let mut buffer = BytesMut::from(bytes);
