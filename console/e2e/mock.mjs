@@ -156,7 +156,6 @@ async function api(request, url, body, reply) {
     if (passwords[body.account] !== body.password) throw failure(401, "Unauthorized", "account or password wrong");
     return { ...tokens(), must_change_password: body.password === "given" };
   }
-  if (route === "POST /auth/logout") return (refresh = null), undefined;
   if (route === "POST /auth/refresh") {
     if (!refresh || body.refresh_token !== refresh) throw failure(401, "Unauthorized", "the refresh token was used before");
     return tokens();
@@ -164,6 +163,7 @@ async function api(request, url, body, reply) {
   if (!((access.get((request.headers.authorization ?? "").slice("Bearer ".length)) ?? 0) > Date.now())) {
     throw failure(401, "Unauthorized", "no valid token");
   }
+  if (route === "POST /auth/logout") return (refresh = null), undefined;
   let found;
   const match = (method, pattern) => (found = request.method === method ? pattern.exec(path) : null);
   if (route === "POST /me/password") {

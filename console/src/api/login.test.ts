@@ -31,8 +31,12 @@ class Server {
       }
       return this.tokens();
     }
-    if (path === "/auth/logout") return new Response(null, { status: 204 });
     const bearer = new Headers(init?.headers).get("authorization");
+    if (path === "/auth/logout") {
+      if (bearer !== `Bearer ${this.access}`) return problem(401, "expired");
+      this.ended ||= body["refresh_token"] === this.refresh;
+      return new Response(null, { status: 204 });
+    }
     if (path === "/me/password" && bearer === `Bearer ${this.access}`) {
       // As on the platform, every login of the account ends.
       this.access = this.refresh = "ended by the change";
@@ -81,12 +85,23 @@ function setUp(server = new Server()) {
 
 describe("a login", () => {
   it("survives a reload of the page and ends with sign-out", async () => {
-    const { login, around, kept } = setUp();
+    const { server, login, around, kept } = setUp();
     await login.signIn("admin", "right");
     expect(new Login("/api/v1", around).account).toBe("admin");
+    expect(server.ended).toBe(false);
     login.signOut();
     expect(login.account).toBeNull();
     expect(kept.kept.size).toBe(0);
+    await vi.waitFor(() => expect(server.ended).toBe(true));
+  });
+
+  it("ends on the server by sign-out although its access token is over", async () => {
+    const { server, login } = setUp();
+    await login.signIn("admin", "right");
+    server.access = "another";
+    login.signOut();
+    await vi.waitFor(() => expect(server.ended).toBe(true));
+    expect(server.refreshes).toBe(1);
   });
 
   it("tells why a sign-in was refused", async () => {

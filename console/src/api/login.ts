@@ -93,7 +93,18 @@ export class Login {
     this.forget();
     if (!kept) return;
     this.say({ login: kept.login, tells: "ended" });
-    void this.post("/auth/logout", { refresh_token: kept.refresh }).catch(() => undefined);
+    void this.endOnServer(kept).catch(() => undefined);
+  }
+
+  /** Logging out asks for an access token too; one that is over is renewed for this alone. */
+  private async endOnServer(kept: Kept): Promise<void> {
+    try {
+      await this.post("/auth/logout", { refresh_token: kept.refresh }, kept.access);
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 401) throw error;
+      const tokens = await this.post<Tokens>("/auth/refresh", { refresh_token: kept.refresh });
+      await this.post("/auth/logout", { refresh_token: tokens.refresh_token }, tokens.access_token);
+    }
   }
 
   /** Every login of the account ends with its password, so this one signs in again, for its twins as well. */
