@@ -128,7 +128,7 @@ async fn a_stream_ends_with_its_login_and_no_other() {
     let mut ended = Subscriber::open(&server, token, "").await;
     let mut other = Subscriber::open(&server, &server.token(&tenant.name).await, "").await;
     let body = json!({"refresh_token": login["refresh_token"]});
-    let request = server.request(Method::POST, "/api/v1/auth/logout").json(&body);
+    let request = server.request(Method::POST, "/api/v1/auth/logout").bearer_auth(token).json(&body);
     assert_eq!(request.send().await.expect("a reply").status(), 204);
     ended.assert_ends().await;
     server.events.publish(came(tenant.terminal));
