@@ -249,7 +249,7 @@ mod tests {
         let mut sets = ParameterSets::new(VideoCodec::H264);
         sets.update(SETS);
         let track = Arc::new(VideoTrack::new(&sets).expect("both sets"));
-        let data = Bytes::from([SETS, &vec![1; PICTURE_BYTES]].concat());
+        let data = Bytes::from([SETS, &[0, 0, 1, 0x65], &vec![1; PICTURE_BYTES]].concat());
         let tracks = Tracks { video: None, audio: AudioSpecificConfig::lc(8_000, 1) };
         let mut segmenter = Segmenter::new(Form::MpegTs, 2 * 90_000, tracks);
         let mut made = Vec::new();
@@ -273,6 +273,8 @@ mod tests {
         }
         segmenter.finish(&mut made);
         assert!(segmenter.open.is_empty() && segmenter.behind.is_empty());
-        assert!(!made.is_empty());
+        // What was closed for its bytes is all there.
+        let bytes: usize = made.iter().map(|segment| segment.data.len()).sum();
+        assert!(bytes >= taken * PICTURE_BYTES, "{bytes} of {taken} pictures");
     }
 }
