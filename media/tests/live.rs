@@ -87,7 +87,10 @@ async fn a_slow_viewer_jumps_to_a_key_frame_and_slows_nobody() {
         read += 1;
         assert!(read < 60_000, "what sockets and ring hold is read, and nothing was skipped");
         if clip.len() < CLIP_PICTURES {
-            assert!(!clip.contains(&tag.body), "every picture is another one");
+            // Every picture of the clip is another one: one that comes again stands behind a jump.
+            if clip.contains(&tag.body) {
+                break tag;
+            }
             clip.push(tag.body);
         } else {
             let in_turn = tag.body == clip[(read - 1) % CLIP_PICTURES];
