@@ -6,9 +6,11 @@
 mod alone;
 mod bus;
 mod listener;
+mod newcomers;
 mod seam;
 
 pub use alone::Alone;
 pub use bus::Bus;
 pub use listener::{Advertise, Listener, ListenerError};
+pub use newcomers::{Newcomer, Newcomers};
 pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use chrono::{SubsecRound as _, Utc};
+use cluster::Newcomer;
 use model::{Event as PlatformEvent, Presence, Sim, TerminalId};
 use protocol::jt808::server::{
     Answer, CloseReason, Event, Outcome, Output, RegisterResult, ReplyTo, Session,
@@ -24,7 +25,6 @@ use crate::admission::{self, Authentication, Registration};
 use crate::alarm::Seen;
 use crate::gate::Gate;
 use crate::link::{Link, Order};
-use crate::listener::Newcomer;
 use crate::normalise;
 use crate::trouble::Trouble;
 use crate::writer::{Submission, Verdict};

@@ -42,8 +42,8 @@ pub struct Settings {
     pub spool_bytes_max: u64,
     /// Most connections at once; further ones are closed on arrival.
     pub connections_max: usize,
-    /// Most connections of one address that have not authenticated yet. Behind one address may stand a
-    /// whole fleet (mobile NAT), so this is generous.
+    /// Most connections of one address (of an IPv6 /64) that have not authenticated yet. Behind one address
+    /// may stand a whole fleet (mobile NAT), so this is generous.
     pub unauthenticated_per_ip_max: usize,
     /// How long a connection may take to authenticate, seconds.
     pub authenticate_within_s: u64,

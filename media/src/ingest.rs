@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use cluster::{Newcomer, Newcomers};
 use model::Sim;
 use protocol::jt1078::{SharedPacket, Splitter};
 use tokio::io::AsyncReadExt;
@@ -20,7 +21,6 @@ use tracing::{debug, warn};
 
 use crate::Settings;
 use crate::hub::{ClaimRefused, Expectation, HubHandle, Revocation};
-use crate::newcomers::{Newcomer, Newcomers};
 use crate::sound::SoundThreads;
 use crate::source::Source;
 use crate::stats::Counters;

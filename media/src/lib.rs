@@ -11,7 +11,6 @@ mod flv;
 mod hls;
 mod hub;
 mod ingest;
-mod newcomers;
 mod picture;
 mod port;
 mod ring;

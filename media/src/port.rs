@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::{Newcomer, Newcomers};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
@@ -23,7 +24,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::answer::{self, Answer};
-use crate::newcomers::{Newcomer, Newcomers};
 use crate::routes::Routes;
 use crate::socket::Socket;
 

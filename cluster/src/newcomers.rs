@@ -1,4 +1,4 @@
-//! Connections that have proved nothing yet, bounded by address.
+//! Connections that have proved nothing yet, bounded by address. What proves something, each listener knows.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,21 +7,24 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 /// How many connections of each address are newcomers. No more entries than connections.
+///
+/// Each listener has one of its own, so that strangers at one do not shut out those of another.
 #[derive(Debug, Default)]
-pub(crate) struct Newcomers {
+pub struct Newcomers {
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One of them; stops counting when dropped.
+/// One of the [`Newcomers`]; stops counting when dropped: when the connection is gone or has proved itself.
 #[derive(Debug)]
-pub(crate) struct Newcomer {
+pub struct Newcomer {
     newcomers: Arc<Newcomers>,
     address: IpAddr,
 }
 
 impl Newcomers {
-    /// Counts a connection of `address`; None where `max` are counted already.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Newcomer> {
+    /// Counts a connection of `address` (of its /64, if it is IPv6) until the [`Newcomer`] is dropped; `None`
+    /// where `max` are counted already.
+    pub fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Newcomer> {
         let address = network(address);
         let mut by_address = self.by_address.lock();
         let count = by_address.get(&address).copied().unwrap_or(0);
