@@ -9,6 +9,8 @@ use super::reply::failure;
 
 /// So many at once: the longest, a whole track, has some 80 MB of text and as much before.
 const AT_ONCE_MAX: usize = 4;
+/// Devices up to which their status is no large reply, some 1 MB.
+const SMALL_MAX: usize = 1_000;
 /// How long a call waits for its turn.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -29,6 +31,11 @@ impl LargeReplies {
             _ => Err(failure(Code::Internal, "too many large replies at once")),
         }
     }
+
+    /// The same for a reply about so many devices; None where it is not large.
+    pub(super) async fn turn_for(&self, devices: usize) -> Result<Option<SemaphorePermit<'_>>, Failure> {
+        if devices > SMALL_MAX { self.turn().await.map(Some) } else { Ok(None) }
+    }
 }
 
 #[cfg(test)]
@@ -43,7 +50,10 @@ mod tests {
             turns.push(replies.turn().await.expect("a turn"));
         }
         assert_eq!(replies.turn().await.map(drop).map_err(|failure| failure.result), Err(6));
+        assert!(replies.turn_for(SMALL_MAX + 1).await.is_err());
+        assert!(replies.turn_for(SMALL_MAX).await.is_ok_and(|turn| turn.is_none()));
         turns.pop();
+        assert!(replies.turn_for(SMALL_MAX + 1).await.is_ok_and(|turn| turn.is_some()));
         assert!(replies.turn().await.is_ok());
     }
 }

@@ -16,7 +16,7 @@ use crate::state::State;
 
 pub(super) async fn device_status(request: &HttpRequest, state: &State, parameters: &Parameters) -> Reply {
     let scope = viewer(request, state, parameters).await?.scope;
-    let Named { devices, by_device } = named(state, &scope, parameters).await?;
+    let Named { devices, by_device, turn: _turn } = named(state, &scope, parameters).await?;
     let map = Map::of(parameters.number("toMap")?);
     let status = devices
         .into_iter()
