@@ -4,6 +4,7 @@
 
 pub mod cmsv6;
 pub mod drive;
+pub mod link;
 pub mod sse;
 
 use std::net::SocketAddr;
@@ -16,7 +17,8 @@ use async_trait::async_trait;
 use chrono::Utc;
 use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
 use db::testing::TestDb;
-use db::{NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
+use db::{Db, DbSettings, NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
+use link::Link;
 use model::{
     AccountId, AlarmId, AlarmSet, Command, CompanyId, Permission, Position, Reply, Report, RoleId, Scope,
     SendError, StatusSet, StreamKey, TerminalId, TerminalLink, VehicleId,
@@ -103,10 +105,23 @@ impl Server {
         Self::set(None, true).await
     }
 
-    async fn set(tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    /// Over a link that can lose the reply to a commit.
+    pub async fn linked() -> (Self, Link) {
         let database = TestDb::new().await;
-        let access = Access::new(database.db().clone(), Keys::generate());
+        let link = Link::new(database.conninfo());
+        let db = Db::connect(link.conninfo(), DbSettings::default()).await.expect("it takes connections");
+        (Self::over(database, db, None, false).await, link)
+    }
+
+    async fn set(tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {
+        let database = TestDb::new().await;
+        let db = database.db().clone();
+        Self::over(database, db, tls, public_docs).await
+    }
+
+    async fn over(database: TestDb, db: Db, tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let access = Access::new(db.clone(), Keys::generate());
         let events = Arc::new(Bus::default());
         let settings = Settings {
             web: Listener { listen: SocketAddr::from(([127, 0, 0, 1], 0)), advertise: None },
@@ -115,7 +130,7 @@ impl Server {
             ..Settings::default()
         };
         let deps = Deps {
-            db: database.db().clone(),
+            db,
             access: access.clone(),
             events: Arc::clone(&events) as _,
             terminals: Arc::new(NoTerminals),
