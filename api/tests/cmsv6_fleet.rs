@@ -4,6 +4,8 @@
 mod support;
 
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use db::ROOT_COMPANY;
+use model::Permission;
 use serde_json::{Value, json};
 use support::cmsv6::{PAGINATION, STATUS, assert_shape, call, session};
 use support::drive::Drive;
@@ -23,6 +25,14 @@ impl Stage {
         let server = Server::start().await;
         let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
         let drive = Drive::start(&server, &[&ours, &theirs]).await;
+        // The table meets them with the first that happens to them, or at its next reading.
+        server.account(ROOT_COMPANY, "root", &Permission::ALL).await;
+        let all = session(&server, "root").await;
+        wait_for("both in the table", async || {
+            let reply = call(&server, "getDeviceOlStatus", &format!("jsession={all}")).await;
+            (reply["onlines"].as_array()?.len() == 2).then_some(())
+        })
+        .await;
         let session = session(&server, &ours.name).await;
         Self { server, ours, theirs, drive, session }
     }
