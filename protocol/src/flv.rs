@@ -3,6 +3,7 @@
 //!
 //! Knows no viewers: one [`Muxer`] writes for one of them; the [bodies](tag_body) of tags are everybody's.
 
+use crate::aac::AudioSpecificConfig;
 use crate::media::{Sample, Track, Tracks, VideoTrack};
 use crate::nal::{VideoCodec, length_prefixed, nal_units};
 
@@ -22,12 +23,17 @@ const PACKET_FRAMES: u8 = 1;
 const FRAME_KEY: u8 = 1;
 const FRAME_INTER: u8 = 2;
 
-/// Writes one viewer's FLV. Times start at 0 with the first sample and never fall within a track.
+/// Writes one viewer's FLV. Times never fall within a track. Sound too old for a time is left out: put at 0
+/// instead, it would stay late for good in players that lay sound frames end to end.
+///
+/// Where there is one track, times start at 0 with its first sample. Where there is sound beside the pictures,
+/// they start one frame of sound before the first picture: sound comes out of its encoder later than the pictures
+/// of its time, and an encoder's first frame belongs to the sound of the next.
 #[derive(Clone, Debug, Default)]
 pub struct Muxer {
     video: Option<VideoTrack>,
-    has_audio: bool,
-    /// Decoding time of the first sample.
+    audio: Option<AudioSpecificConfig>,
+    /// The decoding time that is 0 in the FLV; None: not known before the first picture, or sample.
     base_90k: Option<u64>,
     last_video_ms: u64,
     last_audio_ms: u64,
@@ -67,11 +73,10 @@ impl Muxer {
             tag(TAG_AUDIO, now_ms, &[SOUND_AAC, PACKET_SEQUENCE_HEADER, first, second], out);
         }
         self.video = tracks.video.clone();
-        self.has_audio = tracks.audio.is_some();
+        self.audio = tracks.audio;
     }
 
-    /// Appends one sample as a tag. A sample of a track that [`Muxer::begin`] did not name, and one without a
-    /// [body](tag_body), is left out.
+    /// Appends one sample as a tag. One without a [body](tag_body) or a [frame](Muxer::frame) is left out.
     pub fn sample(&mut self, sample: &Sample<'_>, out: &mut Vec<u8>) {
         let Some(body) = tag_body(self.video.as_ref().map(|track| track.codec), sample) else { return };
         let Some(frame) = self.frame(sample.track, sample.dts_90k, body.len()) else { return };
@@ -81,17 +86,27 @@ impl Muxer {
     }
 
     /// What stands around a tag body of `body_bytes` for a sample of this track and time; `None` for a track
-    /// that [`Muxer::begin`] did not name and for a body above 16 MiB.
+    /// that [`Muxer::begin`] did not name, for a body above 16 MiB, and, where there are pictures, for sound
+    /// before the first of them: one that comes before it, or is older by more than a frame of sound.
     pub fn frame(&mut self, track: Track, dts_90k: u64, body_bytes: usize) -> Option<TagFrame> {
-        let (tag_type, last_ms) = match track {
-            Track::Video if self.video.is_some() => (TAG_VIDEO, &mut self.last_video_ms),
-            Track::Audio if self.has_audio => (TAG_AUDIO, &mut self.last_audio_ms),
+        let (tag_type, last_ms) = match (track, &self.video, &self.audio) {
+            (Track::Video, Some(_), _) => (TAG_VIDEO, &mut self.last_video_ms),
+            (Track::Audio, _, Some(_)) => (TAG_AUDIO, &mut self.last_audio_ms),
             _ => return None,
         };
         if body_bytes > MAX_TAG_BODY_BYTES {
             return None;
         }
-        let base_90k = *self.base_90k.get_or_insert(dts_90k);
+        let base_90k = match (self.base_90k, track, &self.audio) {
+            (Some(base_90k), ..) => base_90k,
+            (None, Track::Video, Some(sound)) => dts_90k.saturating_sub(sound.frame_duration_90k().into()),
+            (None, Track::Audio, _) if self.video.is_some() => return None,
+            (None, ..) => dts_90k,
+        };
+        self.base_90k = Some(base_90k);
+        if track == Track::Audio && dts_90k < base_90k {
+            return None;
+        }
         *last_ms = (*last_ms).max(dts_90k.saturating_sub(base_90k) / 90);
         Some(TagFrame::new(tag_type, *last_ms, body_bytes))
     }
@@ -193,10 +208,20 @@ fn key(name: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aac::AudioSpecificConfig;
+    use crate::nal::ParameterSets;
+
+    /// The time of a tag, ms.
+    fn time_ms(head: &[u8]) -> u32 {
+        u32::from_be_bytes([head[7], head[4], head[5], head[6]])
+    }
+
+    fn picture_track() -> VideoTrack {
+        let parameter_sets = ParameterSets::new(VideoCodec::H264);
+        VideoTrack { codec: VideoCodec::H264, width: 352, height: 288, parameter_sets }
+    }
 
     #[test]
-    fn times_start_at_zero_never_fall_and_use_the_extension() {
+    fn times_of_sound_alone_start_at_zero_never_fall_and_use_the_extension() {
         let mut muxer = Muxer::new();
         let tracks = Tracks { video: None, audio: AudioSpecificConfig::lc(8_000, 1) };
         let mut out = Vec::new();
@@ -208,10 +233,39 @@ mod tests {
             out.clear();
             muxer.sample(&Sample::audio(time, 0, &[1, 2]), &mut out);
             assert_eq!(out[..4], [TAG_AUDIO, 0, 0, 4]);
-            let got = u32::from_be_bytes([out[7], out[4], out[5], out[6]]);
-            assert_eq!(got, wanted);
+            assert_eq!(time_ms(&out), wanted);
             assert_eq!(out[11..], [SOUND_AAC, 1, 1, 2, 0, 0, 0, 15]);
         }
+    }
+
+    #[test]
+    fn times_of_pictures_alone_start_at_zero() {
+        let mut muxer = Muxer::new();
+        muxer.begin(&Tracks { video: Some(picture_track()), audio: None }, &mut Vec::new());
+        for (time_90k, wanted_ms) in [(900_000, 0), (903_600, 40)] {
+            let frame = muxer.frame(Track::Video, time_90k, 1).expect("a picture");
+            assert_eq!(time_ms(&frame.head), wanted_ms);
+        }
+        assert_eq!(muxer.frame(Track::Audio, 903_600, 1), None, "it was not announced");
+    }
+
+    /// A viewer who begins at a key frame gets sound of before it behind it: the encoder held it back.
+    #[test]
+    fn sound_keeps_its_distance_from_the_pictures_or_is_left_out() {
+        let tracks = Tracks { video: Some(picture_track()), audio: AudioSpecificConfig::lc(8_000, 1) };
+        let mut muxer = Muxer::new();
+        muxer.begin(&tracks, &mut Vec::new());
+        let mut at_ms =
+            |track, at_ms: u64| muxer.frame(track, at_ms * 90, 1).map(|frame| time_ms(&frame.head));
+        assert_eq!(at_ms(Track::Audio, 10_000), None, "nothing tells yet where the pictures begin");
+        assert_eq!(at_ms(Track::Video, 10_000), Some(128));
+        assert_eq!(at_ms(Track::Audio, 9_616), None);
+        assert_eq!(at_ms(Track::Audio, 9_744), None);
+        assert_eq!(at_ms(Track::Video, 10_040), Some(168));
+        assert_eq!(at_ms(Track::Audio, 9_872), Some(0), "an encoder's first frame");
+        assert_eq!(at_ms(Track::Audio, 10_000), Some(128));
+        assert_eq!(at_ms(Track::Audio, 10_128), Some(256));
+        assert_eq!(at_ms(Track::Video, 10_080), Some(208));
     }
 
     #[test]
