@@ -11,6 +11,7 @@ mod flv;
 mod hls;
 mod hub;
 mod ingest;
+mod outlet;
 mod picture;
 mod port;
 mod ring;

@@ -6,7 +6,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use bytes::Bytes;
@@ -19,9 +18,7 @@ use protocol::jt1078::{PayloadType, SampleClock};
 use protocol::{adpcm, g711};
 use tokio::sync::oneshot;
 
-use crate::stats::Counters;
-use crate::stream::Stream;
-use crate::unit::{Config, Unit};
+use crate::outlet::Outlet;
 
 /// Samples a second of everything that is decoded here (JT/T 1078 terminals: 8 kHz mono).
 const RATE_HZ: u32 = 8_000;
@@ -46,40 +43,6 @@ pub(crate) fn is_decodable(payload_type: PayloadType) -> bool {
 /// The encoder's first frame lies this far before the first sample, 90 kHz. Pictures therefore begin as much
 /// later than their source, so that no time is below 0.
 pub(crate) const LEAD_90K: u64 = 11_520;
-
-/// Where a source's units go, and with which marks.
-#[derive(Clone, Debug)]
-pub(crate) struct Outlet {
-    /// The stream.
-    pub(crate) stream: Arc<Stream>,
-    /// This server's epoch.
-    pub(crate) epoch: u64,
-    /// The source's generation, which a codec change raises.
-    pub(crate) generation: Arc<AtomicU64>,
-    /// The stream's time at the source's time 0, 90 kHz.
-    pub(crate) base_90k: u64,
-    /// What is counted.
-    pub(crate) counters: Arc<Counters>,
-}
-
-impl Outlet {
-    /// Puts a unit into the ring. `at_90k` is the source's time.
-    pub(crate) fn push(&self, at_90k: u64, duration_90k: u32, key: bool, config: Config, data: Bytes) {
-        let unit = Unit {
-            epoch: self.epoch,
-            generation: self.generation.load(Ordering::Relaxed),
-            dts_90k: self.base_90k + at_90k,
-            duration_90k,
-            key,
-            config,
-            data,
-            flv: OnceLock::new(),
-        };
-        if self.stream.ring.push(unit) {
-            self.counters.units.one();
-        }
-    }
-}
 
 enum Job {
     Open { voice: u64, outlet: Outlet },
@@ -167,7 +130,7 @@ fn work(jobs: &Receiver<Job>) {
                 if let Some(chain) = voices.get_mut(&voice)
                     && let Err(error) = chain.sound(payload_type, timestamp_ms, &data)
                 {
-                    chain.outlet.counters.audio_dropped.one();
+                    chain.outlet.counters().audio_dropped.one();
                     tracing::debug!("sound was not encoded: {error}");
                 }
             }
@@ -228,7 +191,7 @@ impl Chain {
             return Ok(());
         }
         let Some(at_90k) = self.clock.stamp(timestamp_ms, count) else {
-            self.outlet.counters.audio_dropped.one();
+            self.outlet.counters().audio_dropped.one();
             return Ok(());
         };
         self.encode(at_90k, &samples)
@@ -270,7 +233,7 @@ impl Chain {
     fn sink(outlet: &Outlet) -> impl FnMut(u64, Bytes) + '_ {
         let config = config();
         move |at_90k, data| {
-            outlet.push(at_90k, config.frame_duration_90k(), false, Config::Audio(config), data);
+            outlet.sound(at_90k, config, data);
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,9 +15,9 @@ use protocol::media::VideoTrack;
 use protocol::nal::{ParameterSets, VideoCodec};
 
 use crate::hub::{Claimed, HubHandle};
-use crate::sound::{self, Outlet, SoundThreads, Voice};
+use crate::outlet::Outlet;
+use crate::sound::{self, SoundThreads, Voice};
 use crate::stats::Counters;
-use crate::unit::Config;
 
 /// How often the sound is told how far the pictures are, ms.
 const TELL_PICTURES_MS: u64 = 200;
@@ -96,15 +95,9 @@ impl Source {
         if let Some(av) = &claimed.av {
             assembler.expect(PayloadType(av.audio_payload_type), PayloadType(av.video_payload_type));
         }
-        let generation = claimed.stream.next_generation();
-        let promised = claimed.stream.ring.forget_audio();
-        let outlet = Outlet {
-            stream: claimed.stream,
-            epoch,
-            generation: Arc::new(AtomicU64::new(generation)),
-            base_90k: claimed.base_90k + sound::LEAD_90K,
-            counters: Arc::clone(&counters),
-        };
+        let base_90k = claimed.base_90k + sound::LEAD_90K;
+        let outlet = Outlet::new(claimed.stream, epoch, base_90k, Arc::clone(&counters));
+        let promised = outlet.stream().ring.forget_audio();
         let mut source = Self {
             id: claimed.source,
             hub,
@@ -132,13 +125,13 @@ impl Source {
     /// Who watched the last source was given its sound track, and waits for it.
     fn promise_aac(&mut self, config: AudioSpecificConfig) {
         let clock = SampleClock::new(config.sample_rate_hz);
-        self.outlet.stream.ring.announce_audio(config);
+        self.outlet.stream().ring.announce_audio(config);
         self.sound = Sound::Aac { config, clock, heard: false };
     }
 
     /// Takes a packet that arrived at `arrival`.
     pub(crate) fn packet(&mut self, packet: SharedPacket, arrival: Instant) {
-        self.outlet.stream.ring.touch();
+        self.outlet.stream().ring.touch();
         let frame = self.assembler.push(packet, arrival);
         let now = self.assembler.counters();
         self.counters.frames_with_gap.add(
@@ -160,23 +153,22 @@ impl Source {
             _ => return self.counters.frames_unsupported.one(),
         };
         if self.pictures.learn(codec, &frame.data) && self.arrived {
-            self.outlet.generation.store(self.outlet.stream.next_generation(), Ordering::Relaxed);
+            self.outlet.begin_generation();
         }
         // Until the first key frame, and after a loss until the next, a decoder would show rubbish.
         let Some(track) = &self.pictures.track else { return };
         if frame.gap || !(self.pictures.began || frame.key) {
             if self.pictures.began {
-                self.outlet.stream.ring.touch_picture();
+                self.outlet.stream().ring.touch_picture();
             }
             return;
         }
-        let config = Config::Video(Arc::clone(track));
         self.pictures.began = true;
-        self.outlet.push(frame.timestamp_ms * 90, 0, frame.key, config, own(&frame.data));
+        self.outlet.picture(frame.timestamp_ms * 90, frame.key, Arc::clone(track), own(&frame.data));
         if !self.arrived {
             self.arrived = true;
             self.counters.sources.one();
-            self.hub.arrived(self.outlet.stream.key, self.id);
+            self.hub.arrived(self.outlet.stream().key, self.id);
         }
         self.keep_sound_up(frame.timestamp_ms);
     }
@@ -196,14 +188,7 @@ impl Source {
                     return;
                 };
                 for _ in 0..samples / SAMPLES_PER_FRAME {
-                    let data = Bytes::from_static(silence);
-                    self.outlet.push(
-                        at_90k,
-                        config.frame_duration_90k(),
-                        false,
-                        Config::Audio(*config),
-                        data,
-                    );
+                    self.outlet.sound(at_90k, *config, Bytes::from_static(silence));
                     at_90k += u64::from(config.frame_duration_90k());
                 }
             }
@@ -239,11 +224,11 @@ impl Source {
 
     /// From here on there is sound: a voice that gets none makes silence.
     fn open_voice(&mut self) {
+        self.outlet.take_sound_over();
         // The encoder's times hold the lead already.
-        let base_90k = self.outlet.base_90k - sound::LEAD_90K;
-        if let Some(voice) = self.sounds.open(Outlet { base_90k, ..self.outlet.clone() }) {
+        if let Some(voice) = self.sounds.open(self.outlet.led(sound::LEAD_90K)) {
             self.sound = Sound::Voice { voice, heard: false };
-            self.outlet.stream.ring.announce_audio(sound::config());
+            self.outlet.stream().ring.announce_audio(sound::config());
         }
     }
 
@@ -254,10 +239,13 @@ impl Source {
             let clock = match &self.sound {
                 Sound::Aac { config, .. } if *config == adts.config => None,
                 Sound::Aac { clock, .. } => Some(clock.at_rate(rate_hz)),
-                Sound::None | Sound::Voice { .. } => Some(SampleClock::new(rate_hz)),
+                Sound::None | Sound::Voice { .. } => {
+                    self.outlet.take_sound_over();
+                    Some(SampleClock::new(rate_hz))
+                }
             };
             if let Some(clock) = clock {
-                self.outlet.stream.ring.announce_audio(adts.config);
+                self.outlet.stream().ring.announce_audio(adts.config);
                 self.sound = Sound::Aac { config: adts.config, clock, heard: true };
             }
             let Sound::Aac { config, clock, heard } = &mut self.sound else { return };
@@ -266,8 +254,7 @@ impl Source {
                 self.counters.audio_dropped.one();
                 continue;
             };
-            let data = own(adts.data);
-            self.outlet.push(at_90k, config.frame_duration_90k(), false, Config::Audio(*config), data);
+            self.outlet.sound(at_90k, *config, own(adts.data));
         }
     }
 
@@ -276,7 +263,7 @@ impl Source {
         if let Sound::Voice { voice, .. } = self.sound {
             voice.finish().await;
         }
-        self.hub.lost(self.outlet.stream.key, self.id);
+        self.hub.lost(self.outlet.stream().key, self.id);
     }
 }
 

@@ -71,8 +71,8 @@ counters! {
     frames_with_gap: trouble,
     /// Frames of a codec that cannot be passed on.
     frames_unsupported: trouble,
-    /// Frames of sound that could not be decoded or encoded, came faster than the encoder, or held more sound
-    /// than time passed.
+    /// Frames of sound that could not be decoded or encoded, came faster than the encoder, held more sound
+    /// than time passed, or began before the end of silence that stood in for them.
     audio_dropped: trouble,
     /// Units that slow viewers skipped.
     units_dropped_for_viewers: trouble,
