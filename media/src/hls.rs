@@ -64,6 +64,7 @@ struct State {
     next: u64,
     /// The discontinuity sequence of the first listed segment.
     discontinuities: u64,
+    /// As announced; 0 before the first segment, and never changed after it (RFC 8216, 6.2.1).
     target_s: u64,
     span_90k: u64,
     bytes: usize,
@@ -97,7 +98,7 @@ impl Playlist {
                 inits: VecDeque::new(),
                 next: first,
                 discontinuities: first,
-                target_s: 1,
+                target_s: 0,
                 span_90k: 0,
                 bytes: 0,
                 ended: false,
@@ -152,7 +153,7 @@ impl Playlist {
         let _ = write!(
             text,
             "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{}\n\
-             #EXT-X-DISCONTINUITY-SEQUENCE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n",
+             #EXT-X-DISCONTINUITY-SEQUENCE:{}\n",
             state.target_s, first.number, state.discontinuities
         );
         let mut init = None;
@@ -185,7 +186,7 @@ impl Playlist {
         state.ended && state.segments.is_empty()
     }
 
-    /// The upper bound of a segment's duration, as announced.
+    /// The upper bound of a segment's duration, as announced; 0 before the first segment.
     pub(crate) fn target(&self) -> Duration {
         Duration::from_secs(self.state.lock().target_s)
     }
@@ -203,11 +204,10 @@ impl Playlist {
         self.state.lock().inits.iter().find(|(init, _)| *init == number).map(|(_, data)| data.clone())
     }
 
-    fn add(&self, segments: Vec<Segment>, settings: &Settings) {
-        if segments.is_empty() {
-            return;
-        }
+    fn add(&self, segments: Vec<Segment>, target_s: Option<u64>, settings: &Settings) {
+        let Some(target_s) = target_s.filter(|_| !segments.is_empty()) else { return };
         let mut state = self.state.lock();
+        state.target_s = target_s;
         for segment in segments {
             state.add(segment, settings);
         }
@@ -229,9 +229,6 @@ impl State {
             self.inits.push_back((number, init.clone()));
         }
         let init = self.inits.back().map_or(0, |(init, _)| *init);
-        // RFC 8216, 4.3.3.1: no segment's rounded duration above the target. The target follows the longest
-        // segment rather than stand far above all from the start, as players stay three targets behind.
-        self.target_s = self.target_s.max(segment.duration_90k.div_ceil(90_000));
         self.span_90k += segment.duration_90k;
         self.bytes += segment.data.len();
         self.segments.push_back(Listed { number, init, segment });
@@ -279,7 +276,7 @@ impl Maker {
                     // The source is lost, and all it sent was read: what is open ends here, however it goes on.
                     if changed.is_ok() && *phase.borrow_and_update() == Phase::Recovering {
                         segmenter.finish(&mut made);
-                        self.add(made);
+                        self.add(made, segmenter.target_s());
                     }
                     continue;
                 }
@@ -297,7 +294,7 @@ impl Maker {
                 }
                 None => segmenter.finish(&mut made),
             }
-            self.add(made);
+            self.add(made, segmenter.target_s());
             if ended {
                 if let Some(playlist) = self.playlist.upgrade() {
                     playlist.end();
@@ -307,9 +304,9 @@ impl Maker {
         }
     }
 
-    fn add(&self, segments: Vec<Segment>) {
+    fn add(&self, segments: Vec<Segment>, target_s: Option<u64>) {
         if let Some(playlist) = self.playlist.upgrade() {
-            playlist.add(segments, &self.settings);
+            playlist.add(segments, target_s, &self.settings);
         }
     }
 }

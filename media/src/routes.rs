@@ -208,7 +208,7 @@ impl Routes {
         };
         let resolution = self.resolution(stream).await;
         let text = format!(
-            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+            "#EXTM3U\n#EXT-X-VERSION:7\n\
              #EXT-X-STREAM-INF:BANDWIDTH={BANDWIDTH}{resolution}\nmedia.m3u8{}\n",
             session_suffix(&view)
         );

@@ -49,7 +49,8 @@ pub struct Settings {
     /// How long the sound may come after the picture before a container is begun without it, ms of media.
     pub audio_wait_ms: u64,
 
-    /// Shortest HLS segment, ms; it ends at the first key frame after that.
+    /// Usual HLS segment, ms; it ends at the first key frame after that. Where key frames come more rarely than
+    /// the playlist's first segment told, segments end without one.
     pub hls_segment_ms: u64,
     /// How much media an HLS playlist lists, ms.
     pub hls_window_ms: u64,
