@@ -88,8 +88,8 @@ pub(crate) async fn answer(
         None => {
             let view = routes.hls_view(&Query::of(&request));
             match view.filter(|view| view.playlist.form == Form::MpegTs) {
-                Some(view) if file.ends_with(".ts") => hls_file(&view, file),
-                Some(_) => not_found(),
+                Some(view) if file.ends_with(".ts") => segment(&view, file),
+                Some(_) => failure(StatusCode::NOT_FOUND, 5),
                 None => failure(StatusCode::FORBIDDEN, 5),
             }
         }
@@ -161,6 +161,15 @@ async fn playlist(routes: &Arc<Routes>, name: &str, request: &Request<Incoming>)
         Err(answer) => return in_its_words(answer),
     };
     in_its_words(media_playlist(&view, &suffix(&view, &device)).await)
+}
+
+/// One that is no longer kept, or never was, is information that does not exist.
+fn segment(view: &HlsView, file: &str) -> Answer {
+    let answer = hls_file(view, file);
+    match answer.status() {
+        StatusCode::NOT_FOUND => failure(StatusCode::NOT_FOUND, 5),
+        _ => answer,
+    }
 }
 
 /// Players rewrite lines that contain `.ts?`.

@@ -224,6 +224,11 @@ async fn cmsv6_forms_play_and_fail_in_their_own_words() {
     let line = playlist.lines().find(|line| line.contains(".ts?")).expect("a segment");
     let (status, _) = platform.request("GET", &format!("/hls/{line}")).await;
     assert_eq!(status, 200);
+    let (_, query) = line.split_once('?').expect("a query");
+    for file in ["7.ts", "x.ts", "7.m4s"] {
+        let gone = platform.request("GET", &format!("/hls/{file}?{query}")).await;
+        assert_eq!(gone, (404, r#"{"cmsserver":1,"result":5}"#.to_owned()), "{file}");
+    }
     assert_eq!(viewer.tags().await.iter().filter(|tag| tag.is_picture()).count(), PICTURES);
 }
 
