@@ -1,4 +1,5 @@
-//! The database for a command beside `serve`: that of a running platform, or started for the command.
+//! What lies where in the data folder, and the database for a command beside `serve`: that of a running platform, or
+//! started for the command.
 
 use std::path::Path;
 
@@ -6,6 +7,9 @@ use anyhow::{Context, Result};
 use db::private::{PrivateError, PrivateServer, PrivateSettings, running_conninfo};
 
 use crate::config::Config;
+
+/// Folder of the gateway's spool within the data folder.
+pub(crate) const SPOOL: &str = "spool";
 
 /// A database that can be reached now.
 pub(crate) struct Running {

@@ -98,7 +98,7 @@ impl Node {
 
         let events: Arc<dyn Events> = Arc::new(Bus::default());
         let mut gateway_settings = config.gateway.clone();
-        gateway_settings.spool_dir = data.join("spool");
+        gateway_settings.spool_dir = data.join(crate::place::SPOOL);
         let gateway = Box::pin(gateway::Gateway::start(
             gateway_settings,
             gateway::Deps { db: db.clone(), events: Arc::clone(&events), codes: secrets.auth_codes()? },

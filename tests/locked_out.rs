@@ -7,79 +7,22 @@ mod support;
 #[allow(dead_code, unreachable_pub, reason = "the gateway's own tests use the rest")]
 mod device;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use db::private::{PrivateServer, PrivateSettings};
+use db::private::running_conninfo;
 use db::testing::TestFolder;
 use device::{Device, location};
 use diesel::connection::SimpleConnection as _;
-use diesel::sql_types::BigInt;
-use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _};
-use support::{Options, PASSWORD, Platform, wait_for};
+use support::operators::{Operators, positions};
+use support::{Options, PASSWORD, Platform, motorcade, wait_for};
 
 const SIM: &str = "13900000021";
 /// How long an answer, or a condition, may take.
 const WITHIN: Duration = Duration::from_secs(60);
 /// How long nothing may come before a test believes that nothing will.
 const QUIET: Duration = Duration::from_millis(400);
-
-/// An operator's own PostgreSQL, which comes and goes.
-struct Operators {
-    data: PathBuf,
-    conninfo: String,
-    running: Option<PrivateServer>,
-    _folder: TestFolder,
-}
-
-impl Operators {
-    async fn new() -> Self {
-        let folder = TestFolder::new();
-        let data = folder.path().join("db");
-        let running = PrivateServer::start(PrivateSettings::new(&data)).await.expect("starts");
-        let conninfo = running.conninfo().to_owned();
-        Self { data, conninfo, running: Some(running), _folder: folder }
-    }
-
-    async fn comes(&mut self) {
-        let server = PrivateServer::start(PrivateSettings::new(&self.data)).await.expect("starts");
-        assert_eq!(server.conninfo(), self.conninfo);
-        self.running = Some(server);
-    }
-
-    async fn goes(&mut self) {
-        self.running.take().expect("it runs").stop().await.expect("stops");
-    }
-
-    fn connection(&self) -> PgConnection {
-        PgConnection::establish(&self.conninfo).expect("connects")
-    }
-
-    /// What `SELECT count(*)` says of the stored positions, and how many bodies they have.
-    fn positions(&self) -> (i64, i64) {
-        #[derive(QueryableByName)]
-        struct Counts {
-            #[diesel(sql_type = BigInt)]
-            rows: i64,
-            #[diesel(sql_type = BigInt)]
-            bodies: i64,
-        }
-        let counts: Counts =
-            diesel::sql_query("SELECT count(*) AS rows, count(DISTINCT body) AS bodies FROM position")
-                .get_result(&mut self.connection())
-                .expect("counted");
-        (counts.rows, counts.bodies)
-    }
-}
-
-impl Drop for Operators {
-    fn drop(&mut self) {
-        if let Some(pid) = self.running.as_ref().and_then(PrivateServer::pid) {
-            support::signal(pid, "QUIT");
-        }
-    }
-}
 
 fn options(database: &Operators) -> Options {
     Options::default()
@@ -140,10 +83,10 @@ async fn a_terminal_locked_out_because_the_database_is_away() {
 
     database.comes().await;
     becomes_ready(&platform).await;
-    wait_for("the reports to be stored", WITHIN, || (database.positions().0 >= 4).then_some(()));
+    wait_for("the reports to be stored", WITHIN, || (positions(&database.conninfo).0 >= 4).then_some(()));
     device.report(&location(at(begin, 5), 0, 5)).await;
     platform.stop();
-    assert_eq!(database.positions(), (5, 5), "each of them, once");
+    assert_eq!(positions(&database.conninfo), (5, 5), "each of them, once");
     database.goes().await;
 }
 
@@ -182,5 +125,45 @@ async fn a_database_that_would_lose_acknowledged_data_ends_the_platform_whenever
     assert!(!status.success());
     let log = std::fs::read_to_string(&platform.log).expect("a log");
     assert!(log.contains("refusing a server with fsync=off"), "{log}");
+    database.goes().await;
+}
+
+/// Acknowledged on the word of the disk alone: it is in the backup, and stored wherever that is restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_while_the_database_was_away_is_in_a_backup() {
+    let mut database = Operators::new().await;
+    let mut platform = Platform::start(options(&database));
+    let mut device = Device::connect(platform.ready.gateway, SIM).await;
+    let code = device.register("").await.expect("registered");
+    assert_eq!(device.authenticate(&code).await, 0);
+    let begin = Utc::now() - TimeDelta::hours(1);
+    device.report(&location(at(begin, 1), 0, 1)).await;
+    database.goes().await;
+    for number in 2..=4 {
+        device.report(&location(at(begin, i64::from(number)), 0, number)).await;
+    }
+    // Nothing drains it: the database comes back behind the platform's end.
+    platform.kill();
+    database.comes().await;
+    assert_eq!(positions(&database.conninfo), (1, 1));
+
+    let folder = TestFolder::new();
+    let (copy, data) = (folder.path().join("copy"), folder.path().join("data"));
+    let run = |command: &str, data: &Path, option: &str, envs: &[(&str, &str)]| {
+        let mut motorcade = motorcade();
+        motorcade.arg(command).arg("--data").arg(data).arg(option).arg(&copy).envs(envs.iter().copied());
+        let output = motorcade.output().expect("the binary runs");
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("backup", &platform.data, "--to", &[("MOTORCADE__DATABASE__URL", &database.conninfo)]);
+    run("restore", &data, "--from", &[]);
+
+    let admitted = Options::default().env("MOTORCADE__GATEWAY__ADMISSION", "known");
+    let restored = Platform::start_in(admitted, &data);
+    let conninfo = running_conninfo(&data).expect("it runs");
+    wait_for("the spool to be drained", WITHIN, || (positions(&conninfo) == (4, 4)).then_some(()));
+    // The secrets came along: its code is still good.
+    let mut device = Device::connect(restored.ready.gateway, SIM).await;
+    assert_eq!(device.authenticate(&code).await, 0);
     database.goes().await;
 }

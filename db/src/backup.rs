@@ -85,16 +85,22 @@ impl BackupError {
 }
 
 /// Dumps the database at `conninfo` into the folder `to`, which must be empty or not exist. The folder is
-/// readable by its owner only. The platform may go on working.
+/// readable by its owner only. The platform may go on working. `beside` puts what belongs beside the dump into the
+/// folder before the dump begins: what goes from there into the database meanwhile is then in both.
 ///
 /// # Errors
 /// See [`BackupError`].
-pub async fn backup(conninfo: &str, to: &Path) -> Result<Manifest, BackupError> {
+pub async fn backup(
+    conninfo: &str,
+    to: &Path,
+    beside: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+) -> Result<Manifest, BackupError> {
     let schema_version = migration::schema_version(conninfo).await?.unwrap_or_default();
     let (conninfo, to) = (conninfo.to_owned(), to.to_owned());
     blocking(move || {
         let created_at = Utc::now();
         empty_folder(&to)?;
+        beside(&to).map_err(BackupError::io("write beside the dump in", &to))?;
         let postgres_major = postgres_major(&mut migration::connect(&conninfo)?)?;
         let dump = to.join(DUMP);
         // made by us, for us alone, before pg_dump writes to it

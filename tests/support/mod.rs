@@ -1,6 +1,8 @@
 //! A whole platform for a test: the real binary, in folders and on ports of its own.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
 
+pub mod operators;
+
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -196,14 +196,6 @@ impl PrivateServer {
             .map_err(|_| PrivateError::NotReady("the thread that watches the server died".into()))?
     }
 
-    /// Dumps its database into the folder `to`, which must be empty or not exist.
-    ///
-    /// # Errors
-    /// See [`crate::backup`].
-    pub async fn backup(&self, to: &Path) -> Result<Manifest, BackupError> {
-        crate::backup(&self.conninfo, to).await
-    }
-
     /// Restores the backup in `from` into a data folder that holds no server yet; leaves the server stopped.
     ///
     /// # Errors

@@ -70,8 +70,8 @@ async fn backup_then_restore_into_an_empty_folder() {
     test.db().store_reports(vec![report(t, Some(at(0)), 1, 1), report(t, None, 0, 2)]).await.expect("stored");
     let folder = TestFolder::new();
     let to = folder.path().join("backup");
-    let manifest = db::backup(test.conninfo(), &to).await.expect("backed up");
-    assert!(matches!(db::backup(test.conninfo(), &to).await, Err(BackupError::NotEmpty(_))));
+    let manifest = db::backup(test.conninfo(), &to, |_| Ok(())).await.expect("backed up");
+    assert!(matches!(db::backup(test.conninfo(), &to, |_| Ok(())).await, Err(BackupError::NotEmpty(_))));
     assert!(matches!(db::restore_into(test.conninfo(), &to).await, Err(BackupError::NotEmpty(_))));
 
     let settings = PrivateSettings::new(folder.path().join("data"));
