@@ -47,6 +47,21 @@ fn content(platform: &Platform) -> Option<Vec<(String, usize)>> {
     Some(content)
 }
 
+/// Who and what there is, by what it is called.
+fn inventory(platform: &Platform) -> Option<Vec<Vec<String>>> {
+    let named = [
+        ("/api/v1/companies?limit=500", "name"),
+        ("/api/v1/roles?limit=500", "name"),
+        ("/api/v1/accounts?limit=500", "name"),
+        ("/api/v1/terminals?limit=500", "device_no"),
+    ];
+    let lists = named.map(|(path, name)| {
+        let page = read(platform, path)?;
+        page["items"].as_array()?.iter().map(|item| Some(item[name].as_str()?.to_owned())).collect()
+    });
+    lists.into_iter().collect()
+}
+
 #[test]
 fn backup_then_restore_into_an_empty_folder() {
     let mut original = Platform::start(Options::default().arg("--demo"));
@@ -61,6 +76,8 @@ fn backup_then_restore_into_an_empty_folder() {
 
     // What is acknowledged when the backup starts is in it; the platform goes on meanwhile.
     let before = content(&original).expect("readable");
+    let entered = inventory(&original).expect("readable");
+    assert!(entered.iter().all(|list| !list.is_empty()), "{entered:?}");
     let run = |args: &[&str]| {
         let output = motorcade().args(args).output().expect("the binary runs");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -81,6 +98,7 @@ fn backup_then_restore_into_an_empty_folder() {
     // Without --demo: nothing is added. The password is that of the backup, not a new one.
     let restored = Platform::start_in(Options::default().env("MOTORCADE_ADMIN_PASSWORD", "another"), &data);
     let brought_back = content(&restored).expect("the old password still works");
+    assert_eq!(inventory(&restored).expect("readable"), entered);
     assert_eq!(brought_back.len(), before.len());
     for (((plate, least), (_, most)), (restored_plate, positions)) in
         before.iter().zip(&after).zip(&brought_back)

@@ -129,6 +129,36 @@ fn names_below(dir: &Path, names: &mut Vec<String>) {
     }
 }
 
+/// A terminal registers (JT/T 808-2013, 0x0100) under a name that fills every field, and is answered.
+fn register(to: SocketAddr, sim: &str, name: &str) {
+    let mut body = vec![0, 31, 0, 115];
+    for width in [5, 20, 7] {
+        body.extend(name.bytes().take(width));
+    }
+    body.push(2);
+    body.extend(name.bytes());
+    let mut message = vec![0x01, 0x00, 0, u8::try_from(body.len()).expect("short")];
+    message.extend(hex::decode(format!("{sim:0>12}")).expect("digits"));
+    message.extend([0, 1]);
+    message.extend(body);
+    message.push(message.iter().fold(0, |check, byte| check ^ byte));
+    let mut frame = vec![0x7e];
+    for byte in message {
+        match byte {
+            0x7e => frame.extend([0x7d, 0x02]),
+            0x7d => frame.extend([0x7d, 0x01]),
+            byte => frame.push(byte),
+        }
+    }
+    frame.push(0x7e);
+    let mut stream = TcpStream::connect(to).expect("the listener is there");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time");
+    stream.write_all(&frame).expect("sent");
+    let mut answer = [0; 3];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer, [0x7e, 0x81, 0x00]);
+}
+
 #[test]
 fn a_path_url_or_name_from_outside_reaching_a_file_system() {
     let platform = platform();
@@ -177,6 +207,17 @@ fn a_path_url_or_name_from_outside_reaching_a_file_system() {
     match made.status {
         201 => assert_eq!(made.json()["plate"], name),
         status => assert_eq!(status, 400, "{}", made.body),
+    }
+    let strange = "13900000666";
+    register(platform.ready.gateway, strange, name);
+    let pending = || {
+        let page = get(platform.ready.web, "/api/v1/pending-terminals?limit=500", Some(&token)).json();
+        page["items"].as_array()?.iter().find(|pending| pending["sim"] == strange).cloned()
+    };
+    let pending = wait_for("the terminal to be listed", Duration::from_secs(30), pending);
+    for own in ["plate", "manufacturer", "model", "terminal_no"] {
+        let said = pending[own].as_str().unwrap_or_else(|| panic!("{own} of {pending}"));
+        assert!(!said.is_empty() && name.starts_with(said), "{own} of {pending}");
     }
     let mut names = Vec::new();
     names_below(&platform.data, &mut names);

@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 
 use cluster::Media as _;
 use futures_util::StreamExt as _;
-use stage::{Stage, recordings};
+use stage::{Recording, Stage, recordings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_drops_comes_back_under_a_viewer_who_stays() {
-    let Some((_, recording)) = recordings().into_iter().find(|(file, _)| file.contains("adpcm")) else {
-        return;
-    };
+    let Some(recording) = recording("adpcm") else { return };
     let stage = Stage::new(&recording, 2).await;
     let [url, ..] = stage.forms();
     let watched = tokio::spawn(async move {
@@ -31,9 +29,7 @@ async fn a_source_that_drops_comes_back_under_a_viewer_who_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_stream_has_a_snapshot() {
-    let Some((_, recording)) = recordings().into_iter().find(|(file, _)| file.contains("720x576")) else {
-        return;
-    };
+    let Some(recording) = recording("720x576") else { return };
     let stage = Stage::new(&recording, 1).await;
     assert!(stage.media.snapshot(stage.stream).await.is_err());
     let [url, ..] = stage.forms();
@@ -50,6 +46,15 @@ async fn a_running_stream_has_a_snapshot() {
     assert!(jpeg.starts_with(&[0xff, 0xd8, 0xff]));
     assert!(watched.await.expect("the view runs and ends") > 0);
     stage.stop().await;
+}
+
+/// The one with `part` in its name; none, which is said, where there are no recordings at all.
+fn recording(part: &str) -> Option<Recording> {
+    let recordings = recordings();
+    let is_there = !recordings.is_empty();
+    let found = recordings.into_iter().find(|(file, _)| file.contains(part)).map(|(_, recording)| recording);
+    assert!(found.is_some() || !is_there, "no recording is named {part}");
+    found
 }
 
 /// The chunks of an endless body, until it ends.

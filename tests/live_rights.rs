@@ -4,10 +4,16 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt as _;
+use hmac::{Hmac, Mac as _};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use support::{Options, PASSWORD, Platform, http};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
 
 /// How long the demo's vehicles may take to come online, and a view to end once its right is gone.
 const WITHIN: Duration = Duration::from_secs(90);
@@ -115,9 +121,56 @@ async fn another_company_s_stream_is_not_found_and_a_revoked_right_ends_running_
     let (_, role) = account(&admin, "watcher", ours, &["view", "live"]).await;
     let (mover, _) = account(&admin, "mover", ours, &["view", "live"]).await;
 
+    only_a_good_ticket_of_the_stream_opens_it(&platform, &admin, &vehicle).await;
     another_company_s_stream_is_not_found(&platform, &vehicle).await;
     an_account_that_moves_away_sees_no_stream(&platform, &admin, &vehicle, mover, &theirs).await;
     a_revoked_right_ends_running_views(&platform, &admin, &vehicle, role).await;
+}
+
+/// The platform's own tickets, at its own port; the link stays open for what comes after a refusal.
+async fn only_a_good_ticket_of_the_stream_opens_it(platform: &Platform, admin: &Person, vehicle: &Value) {
+    let urls = admin.live(vehicle).await;
+    for form in ["http_flv", "hls"] {
+        let good = text(&urls, form);
+        let (path, ticket) = good.split_once("?ticket=").unwrap_or_else(|| panic!("{good}"));
+        let mut changed = ticket.to_owned();
+        let last = changed.pop().expect("a signature");
+        changed.push(if last == 'A' { 'Q' } else { 'A' });
+        let other_stream = path.replacen("-1-main", "-2-main", 1);
+        assert_ne!(other_stream, path);
+        for (why, url, status) in [
+            ("none", path.to_owned(), 401),
+            ("empty", format!("{path}?ticket="), 401),
+            ("wrong", format!("{path}?ticket={changed}"), 401),
+            ("expired", format!("{path}?ticket={}", expired(platform, ticket)), 401),
+            ("of another stream", format!("{other_stream}?ticket={ticket}"), 403),
+        ] {
+            let reply = http().get(&url).send().await.expect("a reply");
+            assert_eq!(reply.status(), status, "{form}, {why}");
+            assert_eq!(reply.headers()["content-type"], "application/problem+json", "{form}, {why}");
+            assert_ne!(reply.headers().get("connection").map(|way| way.as_bytes()), Some(&b"close"[..]));
+        }
+    }
+    let view = http().get(text(&urls, "http_flv")).send().await.expect("a view");
+    assert_eq!(view.status(), 200, "the ticket itself is good");
+}
+
+/// A ticket that the platform signed as `ticket`, for a time that is over.
+fn expired(platform: &Platform, ticket: &str) -> String {
+    let secrets = std::fs::read_to_string(platform.data.join("secrets.json")).expect("secrets");
+    let secrets: Value = serde_json::from_str(&secrets).expect("JSON");
+    let secret = URL_SAFE_NO_PAD.decode(text(&secrets["access"]["tickets"][0], "secret")).expect("a secret");
+    let sign = |claims: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).expect("any length");
+        mac.update(b"play ticket\0");
+        mac.update(claims.as_bytes());
+        format!("{claims}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    };
+    let (claims, _) = ticket.rsplit_once('.').expect("a signature");
+    assert_eq!(sign(claims), ticket, "signed as the platform signs");
+    let (rest, until) = claims.rsplit_once('.').expect("a time");
+    let until: i64 = until.parse().expect("seconds");
+    sign(&format!("{rest}.{}", until - 120))
 }
 
 async fn another_company_s_stream_is_not_found(platform: &Platform, vehicle: &Value) {
@@ -171,12 +224,18 @@ async fn a_revoked_right_ends_running_views(platform: &Platform, admin: &Person,
     let master = master.text().await.expect("a playlist");
     let media = base.join(master.lines().last().expect("a line")).expect("a URL");
     assert_eq!(status(media.as_str()).await, 200, "{master}");
+    let (mut socket, _) = connect_async(text(&urls, "ws_flv")).await.expect("a view");
+    assert!(matches!(socket.next().await, Some(Ok(Message::Binary(flv))) if flv.starts_with(b"FLV")));
     let unused = watcher.live(vehicle).await;
 
     let change = json!({"permissions": ["view"]});
     assert_eq!(admin.ask(Method::PATCH, &format!("/roles/{role}"), Some(change)).await.0, 200);
     let ended = tokio::time::timeout(WITHIN, flv.bytes_stream().for_each(|_| async {}));
     ended.await.expect("the running view ends");
+    let ended = tokio::time::timeout(WITHIN, async {
+        while let Some(Ok(Message::Binary(_))) = socket.next().await {}
+    });
+    ended.await.expect("the running view by WebSocket ends");
     assert_eq!(status(media.as_str()).await, 403);
     assert_eq!(status(text(&unused, "http_flv")).await, 403, "a ticket from before");
 }
