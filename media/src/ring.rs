@@ -64,6 +64,8 @@ struct State {
     age: (u64, u64),
     audio: Option<AudioSpecificConfig>,
     newest_dts_90k: u64,
+    /// Where the sound that lasts longest ends.
+    sound_end_90k: u64,
     signs: Signs,
     closed: bool,
 }
@@ -105,6 +107,7 @@ impl Ring {
             age: (0, 0),
             audio: None,
             newest_dts_90k: 0,
+            sound_end_90k: 0,
             signs: Signs { heard_at: now, picture_at: now },
             closed: false,
         };
@@ -121,6 +124,7 @@ impl Ring {
         }
         state.age = age;
         state.newest_dts_90k = state.newest_dts_90k.max(unit.dts_90k);
+        state.sound_end_90k = state.sound_end_90k.max(unit.dts_90k + u64::from(unit.duration_90k));
         let now = Instant::now();
         state.signs.heard_at = now;
         if unit.is_video() {
@@ -179,7 +183,8 @@ impl Ring {
             return 0;
         }
         let away = Instant::now().saturating_duration_since(state.signs.heard_at).max(RESUME_GAP_MIN);
-        state.newest_dts_90k + u64::try_from(away.as_millis()).unwrap_or(0) * 90
+        let resumed_90k = state.newest_dts_90k + u64::try_from(away.as_millis()).unwrap_or(0) * 90;
+        resumed_90k.max(state.sound_end_90k)
     }
 
     /// The newest key frame.
@@ -433,6 +438,16 @@ mod tests {
         assert_eq!(times(&cursor.take().expect("units")), [100, 101]);
         ring.push(unit(110, true, 3 * BATCH_BYTES));
         assert_eq!(times(&ring.cursor().take().expect("units")), [110]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_source_begins_behind_the_end_of_the_last_one_s_sound() {
+        let ring = ring(1_000, 100, u64::MAX);
+        assert_eq!(ring.resume_90k(), 0);
+        ring.push(Unit { duration_90k: 11_520, ..unit(10, false, 1) });
+        assert_eq!(ring.resume_90k(), 36_000 + 11_520);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(ring.resume_90k(), 36_000 + 90_000);
     }
 
     #[test]
