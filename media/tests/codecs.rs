@@ -1,5 +1,5 @@
 //! Codecs through the media server: H.265 in every form, a codec that changes under a viewer, sound that is
-//! named and never comes, sound that begins late.
+//! named and never comes, sound that begins late, key frames that become rare.
 
 mod support;
 
@@ -88,6 +88,39 @@ async fn a_codec_that_changes_under_a_viewer_begins_every_form_anew() {
     assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
     assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 2, "{playlist}");
     assert_eq!(playlist.matches("#EXT-X-MAP:").count(), 3, "{playlist}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_frames_that_become_rare_change_no_target_and_lose_no_picture() {
+    let mut camera = Camera::new();
+    let mut recording = camera.film("libx264", "320x240", 4, true);
+    camera.key_every = 60;
+    recording.extend(camera.film("libx264", "320x240", 6, true));
+    let platform = stage(recording).await;
+    let fmp4 = platform.url("live/live-42-2-main/index.m3u8?ticket=good");
+    let ts = "hls/1_D_1_0.m3u8?jsession=good";
+    let playlist = async {
+        let mut targets = std::collections::BTreeSet::new();
+        loop {
+            let (status, text) = platform.request("GET", &format!("/{ts}")).await;
+            assert_eq!(status, 200, "{text}");
+            let target = text.lines().find(|line| line.starts_with("#EXT-X-TARGETDURATION:"));
+            targets.insert(target.expect("a target").to_owned());
+            if text.contains("#EXT-X-ENDLIST") {
+                break (targets, text);
+            }
+        }
+    };
+    let ts = platform.url(ts);
+    let (fmp4, ts, (targets, playlist), ()) =
+        tokio::join!(probe(&fmp4), probe(&ts), playlist, open_for(&platform, 3));
+    let expected = Probed { codec: "h264".to_owned(), width: 320, height: 240, frames: 100 };
+    assert_eq!(fmp4.as_ref(), Ok(&expected), "fMP4");
+    assert_eq!(ts.as_ref(), Ok(&expected), "MPEG-TS");
+    assert_eq!(targets.into_iter().collect::<Vec<_>>(), ["#EXT-X-TARGETDURATION:2"]);
+    let durations: Vec<_> = playlist.lines().filter(|line| line.starts_with("#EXTINF:")).collect();
+    assert_eq!(durations.len(), 5, "{playlist}");
+    assert!(!playlist.contains("#EXT-X-DISCONTINUITY\n"), "{playlist}");
 }
 
 /// What 0x1003 says of a terminal with a microphone for G.711A.

@@ -222,6 +222,8 @@ pub struct Camera {
     packetizer: Packetizer,
     /// Where the next clip begins, on the device's clock and in the recording.
     pub now_ms: u64,
+    /// Every so many pictures, from a clip's first on, is a key frame.
+    pub key_every: u64,
 }
 
 /// Pictures a second of a [`Camera`].
@@ -231,16 +233,15 @@ impl Camera {
     /// Of the terminal 13800138999.
     pub fn new() -> Self {
         let sim = jt1078::Sim::six([0x01, 0x38, 0x00, 0x13, 0x89, 0x99]);
-        Self { packetizer: Packetizer::new(sim, 2), now_ms: 0 }
+        Self { packetizer: Packetizer::new(sim, 2), now_ms: 0, key_every: RATE }
     }
 
-    /// `seconds` of ten pictures, the first of each a key frame, by FFmpeg's `encoder`; and, where asked for,
-    /// a packet of G.711A with each.
+    /// `seconds` of ten pictures by FFmpeg's `encoder`; and, where asked for, a packet of G.711A with each.
     pub fn film(&mut self, encoder: &str, size: &str, seconds: u64, sound: bool) -> Recording {
         let payload_type = if encoder == "libx265" { PayloadType::H265 } else { PayloadType::H264 };
         let mut recording = Recording::new();
-        for (number, picture) in (0..).zip(pictures(encoder, size, seconds)) {
-            let kind = if number % RATE == 0 { DataType::I } else { DataType::P };
+        for (number, picture) in (0..).zip(pictures(encoder, size, seconds, self.key_every)) {
+            let kind = if number % self.key_every == 0 { DataType::I } else { DataType::P };
             let mut wire = Vec::new();
             self.packetizer.frame(kind, payload_type, self.now_ms, &picture, &mut wire);
             if sound {
@@ -260,13 +261,13 @@ impl Camera {
 }
 
 /// The access units of a test picture.
-fn pictures(encoder: &str, size: &str, seconds: u64) -> Vec<Vec<u8>> {
+fn pictures(encoder: &str, size: &str, seconds: u64, key_every: u64) -> Vec<Vec<u8>> {
     let source = format!("testsrc2=size={size}:rate={RATE}:duration={seconds}");
     let mut command = std::process::Command::new("ffmpeg");
     command.args([
         "-v", "error", "-f", "lavfi", "-i", &source, "-pix_fmt", "yuv420p", "-c:v", encoder, "-bf", "0",
     ]);
-    command.args(["-preset", "ultrafast", "-g", &RATE.to_string()]);
+    command.args(["-preset", "ultrafast", "-g", &key_every.to_string()]);
     let (parameters, form, delimiter) = match encoder {
         "libx265" => {
             (["-x265-params", "aud=1:scenecut=0:open-gop=0:repeat-headers=1:log-level=none"], "hevc", 35)
