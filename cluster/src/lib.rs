@@ -1,4 +1,4 @@
-//! The seams between roles, and what carries them inside one process.
+//! The seams between roles, what carries them inside one process, and what every role's listeners have in common.
 //!
 //! A role calls another through a trait object chosen once at start-up; it cannot tell whether the other
 //! stands in the same process. Knows no wire protocol, no SQL, no HTTP.
