@@ -3,6 +3,8 @@
 //! The server ends, and its folder goes, when the process does, however it does: a shell holds the other
 //! end of a pipe.
 
+mod link;
+
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
 use crate::private::{PrivateServer, PrivateSettings};
 use crate::{Db, DbSettings};
+
+pub use link::Link;
 
 /// A database of its own on the process's server, gone when dropped.
 pub struct TestDb {

@@ -4,7 +4,6 @@
 
 pub mod cmsv6;
 pub mod drive;
-pub mod link;
 pub mod sse;
 
 use std::net::SocketAddr;
@@ -16,9 +15,8 @@ use api::{Api, Deps, Settings};
 use async_trait::async_trait;
 use chrono::Utc;
 use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
-use db::testing::TestDb;
+use db::testing::{Link, TestDb};
 use db::{Db, DbSettings, NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
-use link::Link;
 use model::{
     AccountId, AlarmId, AlarmSet, Command, CompanyId, Permission, Position, Reply, Report, RoleId, Scope,
     SendError, StatusSet, StreamKey, TerminalId, TerminalLink, VehicleId,

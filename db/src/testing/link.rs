@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use db::testing::TestFolder;
+use super::TestFolder;
 
 /// What the change says to the server whose commit is the one.
 type Change = Arc<Mutex<Option<&'static str>>>;
 
-/// In front of a server with a socket in a folder.
+/// A way to a server with a socket in a folder.
 pub struct Link {
     conninfo: String,
     change: Change,
@@ -20,7 +20,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// In front of the server of `conninfo`, libpq's key-value form.
+    /// To the server of `conninfo`, in libpq's key-value form.
+    ///
+    /// # Panics
+    /// Where the machine's folder for temporary files takes no socket.
     pub fn new(conninfo: &str) -> Self {
         let folder = TestFolder::new();
         let (mut socket, mut port, mut rest) = (PathBuf::new(), "5432", Vec::new());
@@ -46,11 +49,15 @@ impl Link {
         Self { conninfo, change, _folder: folder }
     }
 
+    /// How to connect over it.
     pub fn conninfo(&self) -> &str {
         &self.conninfo
     }
 
     /// The next change in which `statement` stands is committed, and the reply to that lost with the connection.
+    ///
+    /// # Panics
+    /// Where one of its threads has panicked.
     pub fn lose_commit_of(&self, statement: &'static str) {
         *self.change.lock().expect("no panic") = Some(statement);
     }

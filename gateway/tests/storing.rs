@@ -1,0 +1,79 @@
+//! What becomes of a terminal's report where storing is not as simple as a commit: DESIGN rules 6.2 and 6.4, seen
+//! from the link.
+
+mod support;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db::testing::Link;
+use db::{Db, DbSettings};
+use futures_util::{FutureExt as _, StreamExt as _};
+use gateway::{Admission, Trouble};
+use model::Event;
+use support::{Device, World, location, trouble, wait_for};
+
+const SIM: &str = "13900000061";
+
+/// An hour ago and some minutes.
+fn at(minute: i64) -> DateTime<Utc> {
+    Utc::now() - TimeDelta::minutes(60 - minute)
+}
+
+/// The commit's reply is lost with the connection. The batch goes again: it is acknowledged, stored once, and the
+/// alarm that began with it is told of, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_commit_taken_for_commit() {
+    let mut world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal(SIM).await.id;
+    let link = Link::new(world.database.conninfo());
+    world.db = Db::connect(link.conninfo(), DbSettings::default()).await.expect("the database is there");
+    let gateway = world.start().await;
+    let mut device = Device::online(gateway.addr(), SIM).await;
+    let mut events = world.events();
+    link.lose_commit_of("INSERT INTO position (terminal_id");
+    device.report(&location(at(1), 0b1, 1)).await;
+    assert_eq!(trouble(&gateway, Trouble::StoreRepeated), 1);
+    assert!(!gateway.stats().database_away, "one lost reply is no outage");
+    device.report(&location(at(2), 0b1, 2)).await;
+    assert_eq!(world.track(terminal).await.len(), 2);
+    assert!(world.spool_files().is_empty());
+
+    let mut told = (0, 0);
+    wait_for("both positions", async || {
+        while let Some(Some(event)) = events.next().now_or_never() {
+            match event.expect("not lagged") {
+                Event::Position(_) => told.0 += 1,
+                Event::Alarm { alarm, .. } if alarm.confirmed => told.1 += 1,
+                _ => {}
+            }
+        }
+        (told.0 >= 2).then_some(())
+    })
+    .await;
+    assert_eq!(told, (2, 1), "two positions, one alarm that is stored");
+    gateway.shutdown().await;
+}
+
+/// A row that the table refuses, though nothing here could foresee it, is put aside and acknowledged: the terminal
+/// would send it for ever. What came with it is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_row_that_blocks_its_batch() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal(SIM).await.id;
+    drop(world.database.hold(
+        "ALTER TABLE position ADD CONSTRAINT unforeseen CHECK (mileage_km NOT BETWEEN 66.5 AND 66.7); COMMIT",
+    ));
+    let gateway = world.start().await;
+    let mut device = Device::online(gateway.addr(), SIM).await;
+    let mut serials = Vec::new();
+    for number in [1, 666, 2, 3] {
+        let minute = i64::from(number % 60);
+        serials.push(device.send(0x0200, &location(at(minute), 0, number)).await);
+    }
+    for serial in serials {
+        assert_eq!(device.reply_to(serial).await, 0);
+    }
+    assert_eq!(world.track(terminal).await.len(), 3);
+    assert_eq!(gateway.stats().quarantined, 1);
+    device.report(&location(at(4), 0, 4)).await;
+    gateway.shutdown().await;
+}
