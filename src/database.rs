@@ -86,7 +86,8 @@ impl Database {
         let settled = care.stage.wait_for(|stage| *stage != Stage::Unknown);
         tokio::select! {
             error = &mut care.task => return Err(error?),
-            _ = settled => {}
+            // none where the task ended: then its error is to come
+            Ok(_) = settled => {}
             () = tokio::time::sleep(FIRST_ATTEMPT_WITHIN), if patient => {
                 warn!("the database takes long to answer: reports go to the spool meanwhile");
             }

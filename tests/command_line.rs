@@ -2,6 +2,8 @@
 
 mod support;
 
+use db::testing::TestDb;
+use diesel::connection::SimpleConnection as _;
 use support::motorcade;
 
 fn refused(args: &[&str], env: &[(&str, &str)]) -> String {
@@ -41,4 +43,27 @@ fn settings_of_listeners_not_built_yet_are_accepted_and_unused() {
     let env =
         [("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"), ("MOTORCADE__RTSP__ADVERTISE", "rtsp.example:554")];
     assert!(refused(&["serve", "--roles", "login"], &env).contains("the role login is not built yet"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_would_lose_data_is_refused_before_anything_is_ready() {
+    let database = TestDb::new().await;
+    database
+        .connection()
+        .batch_execute(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); \
+             END $$",
+        )
+        .expect("set");
+    let env = [
+        ("MOTORCADE__DATABASE__URL", database.conninfo()),
+        ("MOTORCADE__WEB__LISTEN", "127.0.0.1:0"),
+        ("MOTORCADE__GATEWAY__LISTEN", "127.0.0.1:0"),
+        ("MOTORCADE__MEDIA__LISTEN", "127.0.0.1:0"),
+        ("MOTORCADE__LIVE__LISTEN", "127.0.0.1:0"),
+    ];
+    // again and again: which of two ends of a start is seen first is chance
+    for _ in 0..6 {
+        assert!(refused(&["serve"], &env).contains("synchronous_commit=off"));
+    }
 }
