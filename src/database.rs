@@ -1,4 +1,4 @@
-//! The database of `serve`: the operator's, which may be away for as long as it likes, or the private one.
+//! The database of `serve`: the operator's or the private one. Either may be away for as long as it likes.
 //!
 //! Brings it up to date and makes the first account, again and again until it was there once. Knows no role;
 //! these work meanwhile with a handle that answers as a database does that is away.
@@ -73,22 +73,22 @@ impl Database {
         &self.db
     }
 
-    /// Brings it up to date. Returns when it is ready or, where it is the operator's, away: then it goes on
-    /// trying.
+    /// Brings it up to date. Returns when it is ready or away: then it goes on trying. (The private server answered
+    /// once before this, and whoever watches it starts it again when it dies.)
     ///
     /// # Errors
-    /// A server that would lose acknowledged data, a migration that fails; with the private server, anything.
+    /// A server that would lose acknowledged data, a migration that fails.
     pub(crate) async fn care(&self, access: &Access) -> Result<Care> {
         let (told, stage) = watch::channel(Stage::Unknown);
-        let patient = self.private.is_none();
-        let task = tokio::spawn(care(self.db.clone(), access.clone(), patient, told));
+        let task = tokio::spawn(care(self.db.clone(), access.clone(), told));
         let mut care = Care { stage, task };
         let settled = care.stage.wait_for(|stage| *stage != Stage::Unknown);
         tokio::select! {
             error = &mut care.task => return Err(error?),
             // none where the task ended: then its error is to come
             Ok(_) = settled => {}
-            () = tokio::time::sleep(FIRST_ATTEMPT_WITHIN), if patient => {
+            // the private one is at work: a first start is over when people can log in
+            () = tokio::time::sleep(FIRST_ATTEMPT_WITHIN), if self.private.is_none() => {
                 warn!("the database takes long to answer: reports go to the spool meanwhile");
             }
         }
@@ -131,8 +131,8 @@ impl Care {
     }
 }
 
-/// Brings the database up to date, `patient` enough to wait for it, and then maintains it until aborted.
-async fn care(db: Db, access: Access, patient: bool, stage: watch::Sender<Stage>) -> anyhow::Error {
+/// Brings the database up to date, however long it is away, and then maintains it until aborted.
+async fn care(db: Db, access: Access, stage: watch::Sender<Stage>) -> anyhow::Error {
     let mut first = match FirstAccount::new(&access).await {
         Ok(first) => first,
         Err(error) => return error,
@@ -141,7 +141,7 @@ async fn care(db: Db, access: Access, patient: bool, stage: watch::Sender<Stage>
     loop {
         match prepare(&db, &mut first).await {
             Ok(()) => break,
-            Err(error) if patient && is_away(&error) => {
+            Err(error) if is_away(&error) => {
                 if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
                     warn!("the database is away, reports go to the spool until it is there: {error:#}");
                     said = Some(Instant::now());
