@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::Access;
 use anyhow::{Context, Result, bail, ensure};
@@ -21,13 +22,17 @@ use crate::demo::Demo;
 use crate::secrets::Secrets;
 use crate::viewers::Rights;
 
+/// How long the end waits for threads: one that asks a server that went silent would never end.
+const THREADS_END_WITHIN: Duration = Duration::from_secs(5);
+
 /// Runs until SIGTERM or SIGINT, or until the database turns out to be one that cannot be used.
 pub(crate) fn run(serve: &Serve) -> Result<()> {
     let config = serve.place.config()?;
     start_log(&config.log)?;
     let roles = Roles::of(&serve.roles)?;
     let data = serve.place.data_dir()?;
-    runtime()?.block_on(async move {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async move {
         let mut node = Box::pin(Node::start(config, roles, &data, serve.demo)).await?;
         node.announce()?;
         let ended = tokio::select! {
@@ -37,7 +42,9 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
         info!("stopping");
         Box::pin(node.stop()).await?;
         ended
-    })
+    });
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
+    ended
 }
 
 /// Which roles run.

@@ -1,16 +1,25 @@
-//! `serve` begins in order although its database is out of sorts just then.
+//! `serve` begins and ends in order although its database is out of sorts just then.
 
 mod support;
+
+#[path = "../gateway/tests/support/device.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the gateway's own tests use the rest")]
+mod device;
 
 use std::path::Path;
 use std::time::Duration;
 
+use db::testing::TestDb;
+use device::Device;
 use diesel::connection::SimpleConnection as _;
-use diesel::{Connection as _, PgConnection};
-use support::{Options, PASSWORD, Platform};
+use diesel::sql_types::Integer;
+use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _};
+use support::{Options, PASSWORD, Platform, signal, wait_for};
 
 /// How long a condition may take.
 const WITHIN: Duration = Duration::from_secs(60);
+/// How long nothing may come before a test believes that nothing will.
+const QUIET: Duration = Duration::from_millis(400);
 
 async fn log_in(platform: &Platform) -> u16 {
     let login = serde_json::json!({ "account": "admin", "password": PASSWORD });
@@ -42,4 +51,51 @@ async fn a_private_server_that_takes_no_writes_yet_is_waited_for() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     platform.stop();
+}
+
+/// The server's processes that served terminals' links, halted until this is dropped. They idle: one that is halted
+/// with a lock would halt others.
+struct Halted(Vec<u32>);
+
+impl Halted {
+    fn all_of(database: &TestDb) -> Self {
+        #[derive(QueryableByName)]
+        struct Process {
+            #[diesel(sql_type = Integer)]
+            pid: i32,
+        }
+        let idle = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                    AND application_name = 'motorcade links' AND state = 'idle'";
+        let mut conn = database.connection();
+        let processes = wait_for("idle links", WITHIN, || {
+            let processes: Vec<Process> = diesel::sql_query(idle).load(&mut conn).expect("listed");
+            Some(processes).filter(|processes| !processes.is_empty())
+        });
+        let halted = Self(processes.iter().map(|process| process.pid.cast_unsigned()).collect());
+        halted.0.iter().for_each(|pid| signal(*pid, "STOP"));
+        halted
+    }
+}
+
+impl Drop for Halted {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|pid| signal(*pid, "CONT"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_went_silent_does_not_hold_up_the_end() {
+    let database = TestDb::new().await;
+    let options = Options::default()
+        .env("MOTORCADE__DATABASE__URL", database.conninfo())
+        .env("MOTORCADE__GATEWAY__ADMISSION", "open");
+    let mut platform = Platform::start(options);
+    let register = async |sim| Device::connect(platform.ready.gateway, sim).await.register("").await;
+    register("13900000023").await.expect("registered");
+    let _halted = Halted::all_of(&database);
+    // asks on the connection that the first one used, and then on another
+    register("13900000024").await.expect("registered");
+    platform.terminate();
+    let status = wait_for("the end", WITHIN, || platform.ended());
+    assert!(status.success(), "{status}");
 }

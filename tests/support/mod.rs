@@ -109,9 +109,14 @@ impl Platform {
         self.child.try_wait().expect("it was ours")
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
-    pub fn stop(&mut self) {
+    /// Asks it to end (SIGTERM).
+    pub fn terminate(&self) {
         signal(self.child.id(), "TERM");
+    }
+
+    /// Asks it to end and waits until it has.
+    pub fn stop(&mut self) {
+        self.terminate();
         self.child.wait().expect("it was ours");
     }
 
