@@ -1,0 +1,210 @@
+//! The spool on a disk that is full, damaged, or fails.
+
+use std::path::PathBuf;
+
+use chrono::DateTime;
+use model::TerminalId;
+
+use super::*;
+use crate::disk::LocalDisk;
+use crate::disk::faulty::FaultyDisk;
+
+fn record(number: i64) -> Record {
+    Record {
+        terminal: TerminalId(number),
+        received_at: DateTime::from_timestamp_micros(1_700_000_000_000_000 + number).expect("a time"),
+        body: vec![number as u8; 40].into(),
+    }
+}
+
+fn open(dir: &Path, bytes_max: u64) -> Spool {
+    Spool::open(dir, bytes_max, Arc::new(LocalDisk)).expect("opens")
+}
+
+/// Takes everything out, in order.
+async fn drain(spool: &Spool) -> Vec<i64> {
+    let mut numbers = Vec::new();
+    while let Some(chunk) = spool.oldest(3).await.expect("reads") {
+        numbers.extend(chunk.records.iter().map(|record| record.terminal.0));
+        spool.stored(&chunk).await;
+    }
+    numbers
+}
+
+/// The files of the spool with this ending.
+fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<_> =
+        std::fs::read_dir(dir).expect("lists").map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|found| found == ending));
+    paths.sort();
+    paths
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    files(dir, "spool")
+}
+
+#[tokio::test]
+async fn what_was_appended_is_there_after_a_restart_until_it_is_stored() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spool = open(dir.path(), 1 << 20);
+    spool.append(&[record(1), record(2), record(3), record(4)]).await.expect("appended");
+    let chunk = spool.oldest(2).await.expect("reads").expect("not empty");
+    assert_eq!(chunk.records, [record(1), record(2)]);
+    drop(spool);
+    let spool = open(dir.path(), 1 << 20);
+    spool.append(&[record(5)]).await.expect("appended");
+    assert_eq!(drain(&spool).await, [1, 2, 3, 4, 5]);
+    assert_eq!(spool.bytes(), 0);
+    assert!(segments(dir.path()).is_empty(), "drained segments are removed");
+    spool.append(&[record(6)]).await.expect("appended after it was empty");
+    assert_eq!(drain(&spool).await, [6]);
+}
+
+#[tokio::test]
+async fn a_torn_tail_is_passed_over_wherever_it_was_torn() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spool = open(dir.path(), 1 << 20);
+    spool.append(&[record(1), record(2)]).await.expect("appended");
+    drop(spool);
+    let path = segments(dir.path()).remove(0);
+    let whole = std::fs::read(&path).expect("reads");
+    let one = whole.len() / 2;
+    for length in one..whole.len() {
+        std::fs::write(&path, &whole[..length]).expect("torn");
+        let spool = open(dir.path(), 1 << 20);
+        assert_eq!(spool.cut_bytes(), (length - one) as u64);
+        let chunk = spool.oldest(9).await.expect("reads").expect("not empty");
+        assert_eq!(chunk.records, [record(1)], "torn at {length}");
+    }
+    let spool = open(dir.path(), 1 << 20);
+    spool.append(&[record(3)]).await.expect("appended");
+    assert_eq!(drain(&spool).await, [1, 3]);
+    assert!(segments(dir.path()).is_empty());
+    let kept = files(dir.path(), "damaged");
+    assert_eq!(std::fs::read(&kept[0]).expect("kept for people"), whole[..whole.len() - 1]);
+}
+
+#[tokio::test]
+async fn damage_costs_the_records_that_it_hits_and_no_other() {
+    let records: Vec<Record> = (1..=6).map(record).collect();
+    let length = records[0].bytes();
+    for hit in (0..6 * length).step_by(3) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let spool = open(dir.path(), 1 << 20);
+        spool.append(&records).await.expect("appended");
+        drop(spool);
+        let path = segments(dir.path()).remove(0);
+        let mut bytes = std::fs::read(&path).expect("reads");
+        assert_eq!(bytes.len(), 6 * length);
+        bytes[hit] ^= 0x40;
+        std::fs::write(&path, &bytes).expect("damaged");
+        let spool = open(dir.path(), 1 << 20);
+        assert_eq!(spool.cut_bytes(), length as u64, "byte {hit}");
+        let lost = (hit / length) as i64 + 1;
+        let left: Vec<i64> = (1..=6).filter(|number| *number != lost).collect();
+        assert_eq!(drain(&spool).await, left, "byte {hit}");
+        assert_eq!(spool.bytes(), 0);
+        assert_eq!(spool.cut_bytes(), length as u64, "counted once");
+        let kept = files(dir.path(), "damaged");
+        assert_eq!(std::fs::read(&kept[0]).expect("kept for people"), bytes);
+    }
+}
+
+#[tokio::test]
+async fn damage_that_comes_while_the_spool_is_open_is_passed_over_too() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spool = open(dir.path(), 1 << 20);
+    spool.append(&[record(1), record(2), record(3)]).await.expect("appended");
+    let path = segments(dir.path()).remove(0);
+    let mut bytes = std::fs::read(&path).expect("reads");
+    let length = bytes.len() / 3;
+    bytes[length..2 * length].fill(0);
+    std::fs::write(&path, &bytes).expect("damaged");
+    assert_eq!(drain(&spool).await, [1, 3]);
+    spool.append(&[record(4)]).await.expect("appended");
+    std::fs::write(&segments(dir.path())[0], vec![0; length]).expect("nothing of it is left");
+    assert_eq!(drain(&spool).await, Vec::<i64>::new());
+    assert_eq!(spool.cut_bytes(), 2 * length as u64);
+    assert_eq!(spool.bytes(), 0, "and the drain does not stand still before it");
+}
+
+#[tokio::test]
+async fn what_is_kept_for_people_is_bounded() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for number in 1..=40 {
+        std::fs::write(dir.path().join(format!("{number:016}-{number:016x}.spool")), [7; 100])
+            .expect("written");
+    }
+    let spool = open(dir.path(), 1 << 20);
+    assert_eq!(drain(&spool).await, Vec::<i64>::new());
+    let kept = files(dir.path(), "damaged");
+    assert_eq!(kept.len(), store::DAMAGED_MAX);
+    assert!(kept[0].to_string_lossy().contains("0000000000000025-"), "the latest: {kept:?}");
+}
+
+#[tokio::test]
+async fn two_gateways_do_not_share_a_spool() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spool = open(dir.path(), 1 << 20);
+    let refused = Spool::open(dir.path(), 1 << 20, Arc::new(LocalDisk));
+    assert!(refused.is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy));
+    drop(spool);
+    open(dir.path(), 1 << 20).append(&[record(1)]).await.expect("free again");
+}
+
+#[tokio::test]
+async fn a_full_spool_takes_nothing_until_it_was_drained() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spool = open(dir.path(), 230);
+    spool.append(&[record(1), record(2), record(3)]).await.expect("appended");
+    assert_eq!(spool.append(&[record(4)]).await, Err(AppendError::Full));
+    assert_eq!(drain(&spool).await, [1, 2, 3]);
+    spool.append(&[record(4)]).await.expect("appended");
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_half_way_leaves_whole_records() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(FaultyDisk::default());
+    let spool = Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).expect("opens");
+    spool.append(&[record(1)]).await.expect("appended");
+    disk.full_after(70);
+    assert_eq!(spool.append(&[record(2), record(3)]).await, Err(AppendError::Full));
+    disk.heal();
+    spool.append(&[record(4)]).await.expect("appended");
+    assert_eq!(drain(&spool).await, [1, 4]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_not_filled_with_empty_segments() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(FaultyDisk::default());
+    let spool = Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).expect("opens");
+    disk.full_after(10);
+    for _ in 0..20 {
+        assert_eq!(spool.append(&[record(1)]).await, Err(AppendError::Full));
+    }
+    assert!(segments(dir.path()).len() <= 1, "{:?}", segments(dir.path()));
+    disk.heal();
+    spool.append(&[record(2)]).await.expect("appended");
+    drop(spool);
+    assert_eq!(drain(&open(dir.path(), 1 << 20)).await, [2]);
+    assert!(segments(dir.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_fsync_ends_acknowledging_for_good() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(FaultyDisk::default());
+    let spool = Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).expect("opens");
+    spool.append(&[record(1)]).await.expect("appended");
+    disk.fail_sync();
+    assert_eq!(spool.append(&[record(2)]).await, Err(AppendError::Failed));
+    disk.heal();
+    assert_eq!(spool.append(&[record(3)]).await, Err(AppendError::Failed), "a later success says nothing");
+    assert!(spool.failed());
+    assert_eq!(drain(&spool).await, [1], "what was acknowledged is still drained");
+    drop(spool);
+    open(dir.path(), 1 << 20).append(&[record(4)]).await.expect("a new start begins anew");
+}
