@@ -67,7 +67,7 @@ impl DiskFile for File {
 #[cfg(test)]
 pub(crate) mod faulty {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 
     use super::*;
 
@@ -76,6 +76,8 @@ pub(crate) mod faulty {
         sync_fails: AtomicBool,
         limited: AtomicBool,
         bytes_left: AtomicI64,
+        reads_failing: AtomicUsize,
+        read_error: AtomicI32,
     }
 
     #[derive(Debug, Default)]
@@ -93,9 +95,16 @@ pub(crate) mod faulty {
             self.faults.limited.store(true, Ordering::SeqCst);
         }
 
+        /// The next `count` reads fail with the system's error `code`.
+        pub(crate) fn fail_reads(&self, count: usize, code: i32) {
+            self.faults.read_error.store(code, Ordering::SeqCst);
+            self.faults.reads_failing.store(count, Ordering::SeqCst);
+        }
+
         pub(crate) fn heal(&self) {
             self.faults.sync_fails.store(false, Ordering::SeqCst);
             self.faults.limited.store(false, Ordering::SeqCst);
+            self.faults.reads_failing.store(0, Ordering::SeqCst);
         }
     }
 
@@ -110,6 +119,11 @@ pub(crate) mod faulty {
         }
 
         fn read(&self, path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+            let one_less = |left: usize| left.checked_sub(1);
+            let failing = &self.faults.reads_failing;
+            if failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+                return Err(io::Error::from_raw_os_error(self.faults.read_error.load(Ordering::SeqCst)));
+            }
             LocalDisk.read(path, offset, length)
         }
     }

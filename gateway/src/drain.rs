@@ -58,7 +58,8 @@ async fn step(gate: &Gate) -> Step {
         Ok(None) => return probe(gate).await,
         Err(error) => {
             tracing::error!(%error, "the spool cannot be read");
-            return Step::Failed;
+            // what comes fresh is not to wait for it
+            return probe(gate).await;
         }
     };
     let reports: Vec<Report> = chunk

@@ -27,7 +27,7 @@ pub struct Stats {
     pub drained: u64,
     /// Bytes in the spool now.
     pub spool_bytes: u64,
-    /// Bytes of torn or damaged records that were cut when the spool was opened.
+    /// Bytes of torn or damaged records that were passed over, and of segments that the disk did not give back.
     pub spool_cut_bytes: u64,
     /// Whether the spool's disk failed, so that nothing more is acknowledged from it.
     pub spool_failed: bool,

@@ -38,3 +38,26 @@ async fn an_fsync_error_ends_acknowledging() {
     wait_for("what was acknowledged", async || (world.track(terminal).await.len() >= 2).then_some(())).await;
     gateway.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_is_found_again_while_the_spool_cannot_be_read() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal("13900000012").await.id;
+    let disk = Arc::new(FaultyDisk::default());
+    let gateway = Gateway::start_on(Arc::clone(&disk) as _, world.settings.clone(), world.deps())
+        .await
+        .expect("starts");
+    let mut device = Device::online(gateway.addr(), "13900000012").await;
+    let at = |minute: i64| chrono::Utc::now() - chrono::TimeDelta::minutes(60 - minute);
+    // EMFILE: too many files are open in this process
+    disk.fail_reads(usize::MAX, 24);
+    world.switch.off();
+    device.report(&location(at(1), 0, 1)).await;
+    world.switch.on();
+    wait_for("the database to be back", async || (!gateway.stats().database_away).then_some(())).await;
+    device.report(&location(at(2), 0, 2)).await;
+    assert_eq!(world.track(terminal).await.len(), 1, "the fresh one");
+    disk.heal();
+    wait_for("what lay in the spool", async || (world.track(terminal).await.len() == 2).then_some(())).await;
+    gateway.shutdown().await;
+}

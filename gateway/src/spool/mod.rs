@@ -66,7 +66,7 @@ struct Shared {
 }
 
 impl Spool {
-    /// Opens the spool in `dir`, passing over what is damaged, and starts its thread.
+    /// Opens the spool in `dir`, passing over what is damaged or cannot be read, and starts its thread.
     ///
     /// # Errors
     /// A folder that cannot be used, or that another process uses.
@@ -87,6 +87,10 @@ impl Spool {
     }
 
     /// The oldest records, at most `records_max`; None when the spool is empty.
+    ///
+    /// # Errors
+    /// A lack of open files or memory, a file or folder that is closed to us. Ask again: what a disk does not give
+    /// back is put aside.
     pub(crate) async fn oldest(&self, records_max: usize) -> io::Result<Option<Chunk>> {
         self.ask(|answer| Request::Oldest { records_max, answer })
             .await
@@ -109,7 +113,7 @@ impl Spool {
         self.shared.failed.load(Ordering::Acquire)
     }
 
-    /// Bytes of torn or damaged records that were passed over.
+    /// Bytes of torn or damaged records that were passed over, and of segments that the disk did not give back.
     pub(crate) fn cut_bytes(&self) -> u64 {
         self.shared.cut_bytes.load(Ordering::Relaxed)
     }

@@ -3,7 +3,8 @@
 //! A segment goes only when everything in it was stored; after a crash it is drained again from its start, which
 //! is harmless because storing is idempotent. Nothing is appended to a segment of a former life. Damaged bytes, a torn
 //! tail among them, are passed over: they cost the records that they hit. A segment that has any is not removed when
-//! it was drained but put aside for people.
+//! it was drained but put aside for people; one that the disk does not give back is put aside at once, so that it
+//! holds up no other, and never removed: what was acknowledged lies in it, and the fault may pass.
 
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
@@ -25,6 +26,9 @@ pub(super) const DAMAGED_MAX: usize = 16;
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
 /// How often it looks meanwhile.
 const LOCK_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Errors of a read that say nothing about what the disk holds: too many files are open in this process (EMFILE) or
+/// on this machine (ENFILE), memory is short (ENOMEM), or the file is closed to us (EACCES, EPERM).
+const NOT_OF_THE_DISK: [i32; 5] = [24, 23, 12, 13, 1];
 
 /// One file of the spool.
 struct Segment {
@@ -36,6 +40,8 @@ struct Segment {
     stored: u64,
     /// Whether bytes of it had to be passed over.
     is_damaged: bool,
+    /// Whether the disk did not give it back.
+    is_unread: bool,
 }
 
 /// The spool itself, on its thread.
@@ -48,6 +54,8 @@ pub(super) struct Store {
     segments: VecDeque<Segment>,
     open: Option<Box<dyn DiskFile>>,
     next_number: u64,
+    /// Of the segments put aside unread; they take room as the others do.
+    unread_bytes: u64,
     /// Held while this lives.
     _lock: File,
 }
@@ -61,11 +69,7 @@ impl Store {
     ) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let lock = lock(dir)?;
-        let mut found: Vec<Segment> = std::fs::read_dir(dir)?
-            .filter_map(|entry| Segment::named(&entry.ok()?.file_name().into_string().ok()?))
-            .collect();
-        found.sort_unstable_by_key(|segment| segment.number);
-        let next_number = found.last().map_or(1, |last| last.number + 1);
+        let Listed { segments, next_number, unread_bytes } = Listed::of(dir)?;
         let mut store = Self {
             dir: dir.to_owned(),
             bytes_max,
@@ -74,10 +78,15 @@ impl Store {
             segments: VecDeque::new(),
             open: None,
             next_number,
+            unread_bytes,
             _lock: lock,
         };
-        for mut segment in found {
-            store.look_through(&mut segment)?;
+        for mut segment in segments {
+            match store.read(&segment, 0, u64::MAX) {
+                Ok(content) => store.look_through(&mut segment, &content),
+                Err(error) if says_nothing_of_the_disk(&error) => return Err(error),
+                Err(error) => store.give_up(&mut segment, &error),
+            }
             store.segments.push_back(segment);
             if store.segments.back().is_some_and(|last| last.bytes == 0) {
                 store.remove(store.segments.len() - 1)?;
@@ -89,8 +98,7 @@ impl Store {
 
     /// Finds where the last whole record of a segment of a former life ends, and what is damaged before and
     /// behind it.
-    fn look_through(&self, segment: &mut Segment) -> io::Result<()> {
-        let content = std::fs::read(segment.path(&self.dir))?;
+    fn look_through(&self, segment: &mut Segment, content: &[u8]) {
         let (mut read, mut passed) = (0, 0);
         while let Some((before, _, end)) = Record::find(segment.salt, content.get(read..).unwrap_or_default())
         {
@@ -110,13 +118,32 @@ impl Store {
             // The power went in mid-write, mostly: what was torn was never acknowledged.
             tracing::warn!(segment = segment.number, bytes = tail, "the spool ends in no whole record");
         }
-        self.note_damage(segment, passed + tail);
-        Ok(())
+        self.note_damage(segment, (passed + tail) as u64);
     }
 
-    fn note_damage(&self, segment: &mut Segment, bytes: usize) {
+    /// Up to `length` bytes of a segment from `at` on. A disk that fails is asked once more.
+    fn read(&self, segment: &Segment, at: u64, length: u64) -> io::Result<Vec<u8>> {
+        let path = segment.path(&self.dir);
+        self.disk.read(&path, at, length).or_else(|_| self.disk.read(&path, at, length))
+    }
+
+    /// Makes nothing more of a segment that the disk does not give back: what is left of it is for people.
+    fn give_up(&mut self, segment: &mut Segment, error: &io::Error) {
+        tracing::error!(
+            segment = segment.number,
+            %error,
+            "the spool's disk does not give a segment back: its acknowledged reports are for people to rescue"
+        );
+        let length = std::fs::metadata(segment.path(&self.dir)).map_or(0, |file| file.len());
+        segment.is_unread = true;
+        self.unread_bytes += length;
+        self.shared.cut_bytes.fetch_add(length.max(segment.bytes) - segment.stored, Ordering::Relaxed);
+        (segment.bytes, segment.stored) = (0, 0);
+    }
+
+    fn note_damage(&self, segment: &mut Segment, bytes: u64) {
         segment.is_damaged |= bytes > 0;
-        self.shared.cut_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.shared.cut_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Puts the records on disk, all or none.
@@ -126,7 +153,7 @@ impl Store {
         }
         let wanted: usize = records.iter().map(Record::bytes).sum();
         let on_disk: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
-        if on_disk + wanted as u64 > self.bytes_max {
+        if on_disk + self.unread_bytes + wanted as u64 > self.bytes_max {
             return Err(AppendError::Full);
         }
         if self.segments.back().is_some_and(|last| last.bytes >= SEGMENT_BYTES_MAX) {
@@ -166,7 +193,7 @@ impl Store {
     fn start_segment(&mut self) -> io::Result<()> {
         let (number, salt) = (self.next_number, Salt::random());
         self.next_number += 1;
-        let segment = Segment { number, salt, bytes: 0, stored: 0, is_damaged: false };
+        let segment = Segment { number, salt, bytes: 0, stored: 0, is_damaged: false, is_unread: false };
         self.open = Some(self.disk.create(&segment.path(&self.dir))?);
         self.segments.push_back(segment);
         Ok(())
@@ -188,7 +215,14 @@ impl Store {
             let Some(first) = self.segments.front() else { return Ok(None) };
             let (number, salt, at, left) =
                 (first.number, first.salt, first.stored, first.bytes - first.stored);
-            let content = self.disk.read(&first.path(&self.dir), at, left.min(GROUP_BYTES_MAX as u64))?;
+            let content = match self.read(first, at, left.min(GROUP_BYTES_MAX as u64)) {
+                Ok(content) => content,
+                Err(error) if says_nothing_of_the_disk(&error) => return Err(error),
+                Err(error) => {
+                    self.put_first_aside(&error)?;
+                    continue;
+                }
+            };
             let (mut records, mut read, mut passed) = (Vec::new(), 0, 0);
             while records.len() < records_max {
                 let found = Record::find(salt, content.get(read..).unwrap_or_default());
@@ -221,6 +255,20 @@ impl Store {
         }
     }
 
+    /// Puts the oldest segment aside, of which the disk gives nothing back.
+    fn put_first_aside(&mut self, error: &io::Error) -> io::Result<()> {
+        let Some(mut first) = self.segments.pop_front() else { return Ok(()) };
+        self.give_up(&mut first, error);
+        if self.segments.is_empty() {
+            // it may be the one that is written to
+            self.open = None;
+        }
+        self.segments.push_front(first);
+        let aside = self.remove(0);
+        self.publish_bytes();
+        aside
+    }
+
     /// Everything of segment `number` up to `end` is stored.
     pub(super) fn stored(&mut self, number: u64, end: u64) {
         if let Some(segment) = self.segments.iter_mut().find(|segment| segment.number == number) {
@@ -248,10 +296,13 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a segment, or puts it aside where it is damaged.
+    /// Removes a segment, or puts it aside where it is damaged or was not read.
     fn remove(&mut self, place: usize) -> io::Result<()> {
         let Some(segment) = self.segments.remove(place) else { return Ok(()) };
         let path = segment.path(&self.dir);
+        if segment.is_unread {
+            return std::fs::rename(&path, path.with_extension("unread"));
+        }
         if !segment.is_damaged {
             return std::fs::remove_file(path);
         }
@@ -279,11 +330,59 @@ impl Segment {
         dir.join(format!("{:016}-{:016x}.spool", self.number, self.salt.0))
     }
 
-    fn named(name: &str) -> Option<Self> {
-        let (number, salt) = name.strip_suffix(".spool")?.split_once('-')?;
-        let salt = Salt(u64::from_str_radix(salt, 16).ok()?);
-        Some(Self { number: number.parse().ok()?, salt, bytes: 0, stored: 0, is_damaged: false })
+    /// The segment that lies at `path`, or lay there before it was put aside; None where that is no name of one.
+    fn named(path: &Path) -> Option<Self> {
+        let (number, salt) = path.file_stem()?.to_str()?.split_once('-')?;
+        let (number, salt) = (number.parse().ok()?, Salt(u64::from_str_radix(salt, 16).ok()?));
+        let segment = Self { number, salt, bytes: 0, stored: 0, is_damaged: false, is_unread: false };
+        let name = segment.path(path.parent()?);
+        (name.file_stem() == path.file_stem()).then_some(segment)
     }
+}
+
+/// What a folder holds.
+struct Listed {
+    /// The oldest first.
+    segments: Vec<Segment>,
+    /// Above the numbers of all of them, and of those that were put aside.
+    next_number: u64,
+    unread_bytes: u64,
+}
+
+impl Listed {
+    fn of(dir: &Path) -> io::Result<Self> {
+        let mut listed = Self { segments: Vec::new(), next_number: 1, unread_bytes: 0 };
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            let path = entry.path();
+            let is = |ending: &str| path.extension().is_some_and(|found| found == ending);
+            if !is("spool") && !is("damaged") && !is("unread") {
+                continue;
+            }
+            if is("unread") {
+                listed.unread_bytes += entry.metadata()?.len();
+            }
+            match Segment::named(&path) {
+                Some(segment) => {
+                    listed.next_number = listed.next_number.max(segment.number.saturating_add(1));
+                    if is("spool") {
+                        listed.segments.push(segment);
+                    }
+                }
+                None if is("spool") => {
+                    let file = path.display();
+                    tracing::error!(%file, "{file} is no segment of the spool by its name: what it holds is not stored");
+                }
+                None => {}
+            }
+        }
+        listed.segments.sort_unstable_by_key(|segment| segment.number);
+        Ok(listed)
+    }
+}
+
+fn says_nothing_of_the_disk(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| NOT_OF_THE_DISK.contains(&code))
 }
 
 /// Makes the folder this process's own: two that number and remove its segments would lose some.

@@ -129,6 +129,119 @@ async fn damage_that_comes_while_the_spool_is_open_is_passed_over_too() {
     assert_eq!(spool.bytes(), 0, "and the drain does not stand still before it");
 }
 
+/// EIO.
+const MEDIUM: i32 = 5;
+/// EMFILE.
+const FILES: i32 = 24;
+/// EACCES.
+const CLOSED: i32 = 13;
+
+/// A spool on a faulty disk with two segments of a former life: 1 and 2, then 3.
+async fn two_segments(dir: &Path, disk: &Arc<FaultyDisk>) {
+    for records in [&[record(1), record(2)][..], &[record(3)]] {
+        let spool = Spool::open(dir, 1 << 20, Arc::clone(disk) as _).expect("opens");
+        spool.append(records).await.expect("appended");
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_the_disk_does_not_give_back_holds_up_no_other() {
+    let length = record(1).bytes() as u64;
+    for at_start in [true, false] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let disk = Arc::new(FaultyDisk::default());
+        two_segments(dir.path(), &disk).await;
+        let lost = std::fs::read(&segments(dir.path())[0]).expect("reads");
+        if at_start {
+            disk.fail_reads(2, MEDIUM);
+        }
+        let spool = Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).expect("opens all the same");
+        if !at_start {
+            disk.fail_reads(2, MEDIUM);
+        }
+        spool.append(&[record(4)]).await.expect("appended");
+        assert_eq!(drain(&spool).await, [3, 4], "at the start: {at_start}");
+        assert_eq!((spool.bytes(), spool.cut_bytes()), (0, 2 * length));
+        assert!(segments(dir.path()).is_empty());
+        let kept = files(dir.path(), "unread");
+        assert_eq!(std::fs::read(&kept[0]).expect("kept for people"), lost);
+        drop(spool);
+        std::fs::rename(&kept[0], kept[0].with_extension("spool")).expect("rescued");
+        assert_eq!(drain(&open(dir.path(), 1 << 20)).await, [1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn the_segment_that_is_written_to_is_left_for_another_when_it_is_not_given_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(FaultyDisk::default());
+    let spool = Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).expect("opens");
+    spool.append(&[record(1)]).await.expect("appended");
+    disk.fail_reads(2, MEDIUM);
+    assert_eq!(drain(&spool).await, Vec::<i64>::new());
+    spool.append(&[record(2)]).await.expect("appended");
+    assert_eq!(drain(&spool).await, [2]);
+    assert_eq!(files(dir.path(), "unread").len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_put_aside_for_a_fault_that_passes() {
+    for code in [FILES, CLOSED] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let disk = Arc::new(FaultyDisk::default());
+        two_segments(dir.path(), &disk).await;
+        disk.fail_reads(2, code);
+        assert!(Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).is_err());
+        disk.fail_reads(1, MEDIUM);
+        let spool = Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).expect("opens");
+        disk.fail_reads(2, code);
+        assert!(spool.oldest(3).await.is_err());
+        disk.fail_reads(1, MEDIUM);
+        assert_eq!(drain(&spool).await, [1, 2, 3]);
+        assert!(files(dir.path(), "unread").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_given_back_takes_room_and_stays() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(FaultyDisk::default());
+    let length = record(1).bytes() as u64;
+    for _ in 0..3 {
+        let spool = Spool::open(dir.path(), 3 * length, Arc::clone(&disk) as _).expect("opens");
+        spool.append(&[record(1)]).await.expect("appended");
+        disk.fail_reads(2, MEDIUM);
+        assert_eq!(drain(&spool).await, Vec::<i64>::new());
+    }
+    let spool = open(dir.path(), 3 * length);
+    assert_eq!(spool.append(&[record(1)]).await, Err(AppendError::Full));
+    assert_eq!(files(dir.path(), "unread").len(), 3);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_segment_stays_where_it_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let strange = ["0000000000000001.spool", "1-2.spool", "x.spool"];
+    for name in strange {
+        std::fs::write(dir.path().join(name), b"of another program").expect("written");
+    }
+    let spool = open(dir.path(), 1 << 20);
+    spool.append(&[record(1)]).await.expect("appended");
+    assert_eq!(drain(&spool).await, [1]);
+    assert_eq!(segments(dir.path()), strange.map(|name| dir.path().join(name)));
+}
+
+#[tokio::test]
+async fn the_number_of_a_segment_put_aside_is_not_given_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let aside = dir.path().join(format!("{:016}-{:016x}.damaged", 41, 7));
+    std::fs::write(&aside, b"damaged").expect("written");
+    let spool = open(dir.path(), 1 << 20);
+    spool.append(&[record(1)]).await.expect("appended");
+    let name = segments(dir.path())[0].file_name().map(|name| name.to_string_lossy().into_owned());
+    assert!(name.is_some_and(|name| name.starts_with("0000000000000042-")));
+}
+
 #[tokio::test]
 async fn what_is_kept_for_people_is_bounded() {
     let dir = tempfile::tempdir().expect("a folder");
