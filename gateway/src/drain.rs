@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::DbError;
-use model::Report;
+use model::TerminalId;
 use tokio_util::sync::CancellationToken;
 
 use crate::gate::Gate;
-use crate::normalise;
+use crate::normalise::{self, ReportError};
 use crate::trouble::Trouble;
 use crate::writer::{self, Before};
 
@@ -62,16 +62,23 @@ async fn step(gate: &Gate) -> Step {
             return probe(gate).await;
         }
     };
-    let reports: Vec<Report> = chunk
-        .records
-        .iter()
-        .filter_map(|record| normalise::report(record.terminal, &record.body, record.received_at).ok())
-        .collect();
+    let (mut reports, mut strange) = (Vec::new(), Vec::new());
+    for record in &chunk.records {
+        match normalise::report(record.terminal, &record.body, record.received_at) {
+            Ok(report) => reports.push(report),
+            Err(error) => strange.push((record.terminal, error)),
+        }
+    }
     let count = reports.len();
-    match writer::store(gate, reports, Before::Perhaps).await {
+    let stored = match count {
+        0 => Ok(()),
+        _ => writer::store(gate, reports, Before::Perhaps).await,
+    };
+    match stored {
         Ok(()) => {
             gate.spool.stored(&chunk).await;
             gate.counts.drained.add(count);
+            give_up(gate, &strange);
             Step::Drained
         }
         Err(error) => {
@@ -81,6 +88,14 @@ async fn step(gate: &Gate) -> Step {
             }
             Step::Failed
         }
+    }
+}
+
+/// Says what was no report. Each was one when it was acknowledged: another program than this one wrote it.
+fn give_up(gate: &Gate, strange: &[(TerminalId, ReportError)]) {
+    if let Some((terminal, error)) = strange.first() {
+        tracing::error!(%error, terminal = terminal.0, "{} spooled reports are none any more: lost", strange.len());
+        gate.troubles.count_by(Trouble::SpooledInvalid, strange.len());
     }
 }
 

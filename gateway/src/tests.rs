@@ -1,8 +1,10 @@
-//! What needs a disk that fails under a whole gateway.
+//! What needs a disk that fails under a whole gateway, or a spool that another program wrote.
 
 use std::sync::Arc;
 
+use crate::disk::LocalDisk;
 use crate::disk::faulty::FaultyDisk;
+use crate::spool::{Record, Spool};
 use crate::{Admission, Gateway, Trouble};
 
 #[path = "../tests/support/mod.rs"]
@@ -59,5 +61,21 @@ async fn the_database_is_found_again_while_the_spool_cannot_be_read() {
     assert_eq!(world.track(terminal).await.len(), 1, "the fresh one");
     disk.heal();
     wait_for("what lay in the spool", async || (world.track(terminal).await.len() == 2).then_some(())).await;
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spooled_body_that_is_no_report_holds_up_no_other() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal("13900000012").await.id;
+    let spool = Spool::open(&world.settings.spool_dir, 1 << 20, Arc::new(LocalDisk)).expect("opens");
+    let received_at = chrono::Utc::now();
+    let bodies = [vec![0; 3], location(received_at - chrono::TimeDelta::minutes(1), 0, 1)];
+    let records = bodies.map(|body| Record { terminal, received_at, body: body.into() });
+    spool.append(&records).await.expect("appended");
+    drop(spool);
+    let gateway = world.start().await;
+    wait_for_trouble(&gateway, Trouble::SpooledInvalid, 1).await;
+    wait_for("the other", async || (world.track(terminal).await.len() == 1).then_some(())).await;
     gateway.shutdown().await;
 }

@@ -95,6 +95,8 @@ kinds! {
     SpoolFull "spool_full",
     /// Reports unanswered because the spool's disk failed.
     SpoolFailed "spool_failed",
+    /// Spooled reports lost because this program does not know them for reports.
+    SpooledInvalid "spooled_invalid",
     /// Reports unanswered because they could not be stored.
     StoreFailed "store_failed",
     /// A batch sent to the database again because its outcome was unknown.
