@@ -24,10 +24,12 @@ impl Seen {
         self.is_complete
     }
 
-    /// Takes what was stored into account, unless something newer was seen since.
-    pub(crate) fn complete(&mut self, stored: NewestAlarms) {
-        if stored.at >= self.at {
-            (self.at, self.alarms) = (stored.at, stored.alarms);
+    /// Takes what was stored into account, unless something newer was seen since. What a clock that has run away
+    /// dated later than `now` and some minutes counts as of then: it is not to silence what comes for hours.
+    pub(crate) fn complete(&mut self, stored: NewestAlarms, now: DateTime<Utc>) {
+        let at = stored.at.map(|at| at.min(now + AHEAD_MAX));
+        if at >= self.at {
+            (self.at, self.alarms) = (at, stored.alarms);
         }
         self.is_complete = true;
     }
@@ -93,7 +95,7 @@ mod tests {
     fn seen(second: Option<i64>, alarms: u64) -> Seen {
         let mut seen = Seen::default();
         let at = second.and_then(|second| position(second, 0).device_time);
-        seen.complete(NewestAlarms { at, alarms: AlarmSet(alarms) });
+        seen.complete(NewestAlarms { at, alarms: AlarmSet(alarms) }, position(100, 0).received_at);
         seen
     }
 
@@ -128,13 +130,14 @@ mod tests {
     fn nothing_begins_while_it_is_not_known_what_lasts() {
         let mut seen = Seen::default();
         assert!(seen.started_by(&position(5, 0b1)).is_empty(), "it may have begun before");
-        seen.complete(NewestAlarms { at: position(3, 0).device_time, alarms: AlarmSet(0) });
+        let now = position(5, 0).received_at;
+        seen.complete(NewestAlarms { at: position(3, 0).device_time, alarms: AlarmSet(0) }, now);
         assert!(seen.started_by(&position(6, 0b1)).is_empty(), "it lasts since the report before");
         assert_eq!(kinds(&seen.started_by(&position(7, 0b11))), [1]);
 
         let mut seen = Seen::default();
         assert!(seen.started_by(&position(5, 0)).is_empty());
-        seen.complete(NewestAlarms { at: position(9, 0).device_time, alarms: AlarmSet(0b1) });
+        seen.complete(NewestAlarms { at: position(9, 0).device_time, alarms: AlarmSet(0b1) }, now);
         assert!(seen.started_by(&position(10, 0b1)).is_empty(), "it lasts since what was stored");
     }
 
@@ -146,5 +149,16 @@ mod tests {
         assert_eq!(kinds(&seen.started_by(&position(20, 0b10))), [1]);
         let fast = Position { received_at: position(30, 0).received_at, ..position(300, 0b110) };
         assert_eq!(kinds(&seen.started_by(&fast)), [2], "a clock that is some minutes fast is believed");
+    }
+
+    #[test]
+    fn a_stored_report_from_the_future_does_not_silence_the_link() {
+        // the clock was 20 hours fast; it is right again
+        let mut seen = seen(Some(72_000), 0b1);
+        assert!(
+            seen.started_by(&position(110, 0b11)).is_empty(),
+            "within the minutes that a clock may be fast"
+        );
+        assert_eq!(kinds(&seen.started_by(&position(500, 0b11))), [1], "bit 0 lasts since what was stored");
     }
 }

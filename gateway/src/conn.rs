@@ -336,7 +336,7 @@ impl Conn {
         if !linked.seen.is_complete()
             && let Some(newest) = *linked.link.newest.borrow()
         {
-            linked.seen.complete(newest);
+            linked.seen.complete(newest, Utc::now());
         }
     }
 
