@@ -11,6 +11,7 @@ use db::DbError;
 use model::{Event, Presence as State, TerminalId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::gate::Gate;
@@ -59,12 +60,13 @@ pub(crate) async fn run(gate: Arc<Gate>, stop: CancellationToken) {
         return;
     }
     let mut told = HashMap::new();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let noticed = tokio::time::timeout(LOOK_EVERY, gate.presence.look.notified());
-        match stop.run_until_cancelled(noticed).await {
-            None => break,
-            Some(Ok(())) => {}
-            Some(Err(_)) => look_anyway(&gate, &told),
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = gate.presence.look.notified() => {}
+            _ = looks.tick() => look_anyway(&gate, &told),
         }
         if !settle_all(&gate, &mut told).await {
             // Its permit is kept: the next round begins at once after the rest.
