@@ -119,6 +119,35 @@ impl Db {
         .await
     }
 
+    /// Marks those of `terminals` offline that `node` holds, whatever their epochs; says which. For sessions whose
+    /// opening had an unknown outcome: it waits until that is settled. The caller opens none of them meanwhile.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn sessions_given_up(
+        &self,
+        node: &str,
+        terminals: &[TerminalId],
+    ) -> Result<Vec<TerminalId>, DbError> {
+        let node = text::sent(node, NAME_CHARS_MAX);
+        let terminals: Vec<i64> = terminals.iter().map(|terminal| terminal.0).collect();
+        self.links(move |conn| {
+            // first, so that the change sees what it had to wait for
+            sql_query("SELECT FROM terminal WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE")
+                .bind::<Array<BigInt>, _>(&terminals)
+                .execute(conn)?;
+            let closed: Vec<Key> = sql_query(
+                "UPDATE terminal SET online = false, last_seen_at = now() \
+                 WHERE id = ANY ($1) AND node = $2 AND online RETURNING id",
+            )
+            .bind::<Array<BigInt>, _>(&terminals)
+            .bind::<Text, _>(node)
+            .load(conn)?;
+            Ok(closed.into_iter().map(|key| TerminalId(key.id)).collect())
+        })
+        .await
+    }
+
     /// Marks every terminal offline that `node` held: the node starts anew and holds none. Says which.
     ///
     /// # Errors

@@ -42,6 +42,21 @@ struct Told {
     knows_alarms: bool,
 }
 
+/// What the database was told. No more than there are terminals.
+#[derive(Debug, Default)]
+struct Sessions {
+    told: HashMap<TerminalId, Told>,
+    /// Those whose session was perhaps opened: the commit's outcome is unknown, and so is the epoch.
+    unsure: HashSet<TerminalId>,
+}
+
+impl Sessions {
+    fn forget(&mut self, terminal: TerminalId) {
+        self.told.remove(&terminal);
+        self.unsure.remove(&terminal);
+    }
+}
+
 impl Presence {
     /// The terminal's link came or went.
     pub(crate) fn changed(&self, terminal: TerminalId) {
@@ -59,22 +74,22 @@ pub(crate) async fn run(gate: Arc<Gate>, stop: CancellationToken) {
     if stop.run_until_cancelled(forget_former_life(&gate)).await.is_none() {
         return;
     }
-    let mut told = HashMap::new();
+    let mut sessions = Sessions::default();
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             () = gate.presence.look.notified() => {}
-            _ = looks.tick() => look_anyway(&gate, &told),
+            _ = looks.tick() => look_anyway(&gate, &sessions),
         }
-        if !settle_all(&gate, &mut told).await {
+        if !settle_all(&gate, &mut sessions).await {
             // Its permit is kept: the next round begins at once after the rest.
             gate.presence.look.notify_one();
             stop.run_until_cancelled(tokio::time::sleep(RETRY_AFTER)).await;
         }
     }
-    if tokio::time::timeout(FAREWELL_WITHIN, settle_all(&gate, &mut told)).await.is_err() {
+    if tokio::time::timeout(FAREWELL_WITHIN, settle_all(&gate, &mut sessions)).await.is_err() {
         tracing::warn!("the database did not hear in time which terminals went offline");
     }
 }
@@ -98,24 +113,25 @@ async fn forget_former_life(gate: &Gate) {
 }
 
 /// Notes every terminal whose link is not the one that the database was told of.
-fn look_anyway(gate: &Gate, told: &HashMap<TerminalId, Told>) {
+fn look_anyway(gate: &Gate, sessions: &Sessions) {
     let links = gate.links.numbers();
     let mut changed = gate.presence.changed.lock();
-    changed.extend(told.keys().filter(|terminal| !links.contains_key(terminal)));
+    let known = sessions.told.keys().chain(&sessions.unsure);
+    changed.extend(known.filter(|terminal| !links.contains_key(terminal)));
     changed.extend(
         links
             .iter()
-            .filter(|(terminal, link)| told.get(terminal).is_none_or(|told| told.link != **link))
+            .filter(|(terminal, link)| sessions.told.get(terminal).is_none_or(|told| told.link != **link))
             .map(|(terminal, _)| terminal),
     );
 }
 
 /// Whether everything that changed was told.
-async fn settle_all(gate: &Gate, told: &mut HashMap<TerminalId, Told>) -> bool {
+async fn settle_all(gate: &Gate, sessions: &mut Sessions) -> bool {
     let changed: Vec<TerminalId> = gate.presence.take().into_iter().collect();
     let mut all = true;
     for terminals in changed.chunks(AT_ONCE) {
-        let left = match settle(gate, terminals, told).await {
+        let left = match settle(gate, terminals, sessions).await {
             Ok(left) => left,
             Err(error) => {
                 tracing::debug!(%error, "presence of {} terminals not told yet", terminals.len());
@@ -132,19 +148,18 @@ async fn settle_all(gate: &Gate, told: &mut HashMap<TerminalId, Told>) -> bool {
 async fn settle(
     gate: &Gate,
     terminals: &[TerminalId],
-    told: &mut HashMap<TerminalId, Told>,
+    sessions: &mut Sessions,
 ) -> Result<Vec<TerminalId>, DbError> {
     let (mut coming, mut silent, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for terminal in terminals.iter().copied() {
-        match (gate.links.of(terminal), told.get(&terminal)) {
+        match (gate.links.of(terminal), sessions.told.get(&terminal)) {
             (Some(link), Some(told)) if told.link == link.number => {
                 if !told.knows_alarms {
                     silent.push((terminal, link));
                 }
             }
             (Some(link), _) => coming.push((terminal, link)),
-            (None, Some(told)) => ended.push((terminal, told.epoch)),
-            (None, None) => {}
+            (None, _) => ended.push(terminal),
         }
     }
 
@@ -152,17 +167,32 @@ async fn settle(
     for (terminal, link) in coming.extract_if(.., |(terminal, _)| void.contains(terminal)) {
         turn_out(gate, terminal, &link);
         // The database may still hold the session of a link before this one.
-        ended.extend(told.get(&terminal).map(|told| (terminal, told.epoch)));
+        ended.push(terminal);
     }
-    if !ended.is_empty() {
-        gate.db.sessions_closed(&ended).await?;
-        for (terminal, _) in &ended {
-            told.remove(terminal);
-        }
-    }
-    open(gate, &coming, told).await?;
+    close(gate, &ended, sessions).await?;
+    open(gate, &coming, sessions).await?;
     silent.extend(coming);
-    tell_alarms(gate, silent, told).await
+    tell_alarms(gate, silent, &mut sessions.told).await
+}
+
+/// Closes the sessions of terminals without a link, as far as the database was told of any.
+async fn close(gate: &Gate, ended: &[TerminalId], sessions: &mut Sessions) -> Result<(), DbError> {
+    let (unsure, sure): (Vec<TerminalId>, Vec<TerminalId>) =
+        ended.iter().copied().partition(|terminal| sessions.unsure.contains(terminal));
+    let sure: Vec<(TerminalId, i64)> = sure
+        .into_iter()
+        .filter_map(|terminal| Some((terminal, sessions.told.get(&terminal)?.epoch)))
+        .collect();
+    if !sure.is_empty() {
+        gate.db.sessions_closed(&sure).await?;
+    }
+    if !unsure.is_empty() {
+        gate.db.sessions_given_up(&gate.settings.node, &unsure).await?;
+    }
+    for terminal in ended {
+        sessions.forget(*terminal);
+    }
+    Ok(())
 }
 
 /// Those who were let in on the word of their code alone, while the database was away, and whose code is not
@@ -187,7 +217,7 @@ async fn void(gate: &Gate, coming: &[(TerminalId, Arc<Link>)]) -> Result<HashSet
 async fn open(
     gate: &Gate,
     coming: &[(TerminalId, Arc<Link>)],
-    told: &mut HashMap<TerminalId, Told>,
+    sessions: &mut Sessions,
 ) -> Result<(), DbError> {
     if coming.is_empty() {
         return Ok(());
@@ -195,18 +225,25 @@ async fn open(
     let peers: Vec<_> = coming.iter().map(|(terminal, link)| (*terminal, link.peer.to_string())).collect();
     // Looked at first: what is drained now is stored when the sessions are read.
     let knows_alarms = gate.spool.bytes() == 0;
-    let opened = gate.db.sessions_opened(&gate.settings.node, &peers).await?;
+    let opened = gate.db.sessions_opened(&gate.settings.node, &peers).await.inspect_err(|error| {
+        if matches!(error, DbError::OutcomeUnknown) {
+            sessions.unsure.extend(coming.iter().map(|(terminal, _)| *terminal));
+        }
+    })?;
     for (terminal, link) in coming {
         match opened.get(terminal) {
             Some(session) => {
                 if knows_alarms {
                     link.newest.send_replace(Some(session.newest));
                 }
-                told.insert(*terminal, Told { link: link.number, epoch: session.epoch, knows_alarms });
+                sessions.unsure.remove(terminal);
+                sessions
+                    .told
+                    .insert(*terminal, Told { link: link.number, epoch: session.epoch, knows_alarms });
             }
             None => {
                 turn_out(gate, *terminal, link);
-                told.remove(terminal);
+                sessions.forget(*terminal);
             }
         }
     }

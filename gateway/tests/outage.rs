@@ -132,3 +132,31 @@ async fn a_terminal_that_is_turned_out_is_offline() {
     wait_for("it to be offline", async || (!world.read(terminal).await.online).then_some(())).await;
     gateway.shutdown().await;
 }
+
+/// The database cannot say whether it took a session's opening, and the terminal is gone when it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_whose_session_was_perhaps_opened_is_offline_in_the_end() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal(SIM).await.id;
+    let gateway = world.start().await;
+    drop(world.database.hold(
+        // without the session's limit for locks: a commit that waits for a standby has none
+        "CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS \
+           'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END'; \
+         CREATE CONSTRAINT TRIGGER wait_at_commit AFTER UPDATE ON terminal DEFERRABLE INITIALLY DEFERRED \
+           FOR EACH ROW WHEN (NEW.online AND NOT OLD.online) EXECUTE FUNCTION wait_at_commit(); COMMIT",
+    ));
+    let held = world.database.hold("SELECT pg_advisory_xact_lock(42)");
+    let device = Device::online(gateway.addr(), SIM).await;
+    let waiting = |statement: &str| (world.database.waiting(statement) == 1).then_some(());
+    wait_for("the commit to hang", async || waiting("COMMIT")).await;
+    drop(device);
+    wait_for("the gateway to close what may be open", async || waiting("SELECT FROM terminal")).await;
+    drop(held);
+    wait_for("it to be offline, having been online", async || {
+        let terminal = world.read(terminal).await;
+        (terminal.session_epoch == 1 && !terminal.online).then_some(())
+    })
+    .await;
+    gateway.shutdown().await;
+}

@@ -193,6 +193,24 @@ async fn a_late_farewell_of_an_old_link_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_session_whose_epoch_nobody_knows_is_given_up_by_its_own_node() {
+    let test = TestDb::new().await;
+    let (t, other) = (terminal(&test, "111").await, terminal(&test, "112").await);
+    for (terminal, node) in [(t, "node-a"), (t, "node-a"), (other, "node-b")] {
+        test.db().sessions_opened(node, &[(terminal, "192.0.2.1:1".to_owned())]).await.expect("opened");
+    }
+    let given_up = async || {
+        let terminals = [t, other, TerminalId(999_999)];
+        test.db().sessions_given_up("node-a", &terminals).await.expect("answered")
+    };
+    assert_eq!(given_up().await, [t]);
+    assert_eq!(given_up().await, [], "once");
+    let online = async |id| test.db().terminal(&Scope::platform(), id).await.expect("known").online;
+    assert!(!online(t).await);
+    assert!(online(other).await, "it moved to another node");
+}
+
+#[tokio::test]
 async fn a_report_from_the_future_does_not_hold_the_latest_position() {
     let test = TestDb::new().await;
     let t = terminal(&test, "106").await;
