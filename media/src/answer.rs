@@ -66,8 +66,14 @@ pub(crate) fn refusal_status(refusal: Refusal) -> StatusCode {
     }
 }
 
-/// The status that says why a stream did not begin.
-pub(crate) fn end_status(reason: &EndReason) -> StatusCode {
+/// Says why a stream did not begin; the reason stays with the answer for who says it in other words.
+pub(crate) fn not_begun(reason: EndReason) -> Answer {
+    let mut answer = problem(end_status(&reason), &reason);
+    answer.extensions_mut().insert(reason);
+    answer
+}
+
+fn end_status(reason: &EndReason) -> StatusCode {
     match reason {
         EndReason::Taken(_) => StatusCode::CONFLICT,
         EndReason::Unreachable(SendError::Refused { .. }) => StatusCode::BAD_GATEWAY,

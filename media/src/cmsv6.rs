@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use model::{Channel, Profile};
+use model::{Channel, Profile, SendError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::answer::{self, Answer};
 use crate::port::not_found;
 use crate::routes::{PLAYLIST_TYPE, Query, Routes, hls_file, media_playlist};
 use crate::segmenter::Form;
+use crate::stream::EndReason;
 use crate::view::HlsView;
 
 /// What a media-side reply says (reference 1.3), and the status beside it, which players without an eye for
@@ -90,7 +91,10 @@ pub(crate) async fn answer(
             match view.filter(|view| view.playlist.form == Form::MpegTs) {
                 Some(view) if file.ends_with(".ts") => segment(&view, file),
                 Some(_) => failure(StatusCode::NOT_FOUND, 5),
-                None => failure(StatusCode::FORBIDDEN, 5),
+                None => {
+                    routes.refused(Refusal::Expired);
+                    refused(Refusal::Expired)
+                }
             }
         }
     }
@@ -129,14 +133,37 @@ async fn flv(routes: Arc<Routes>, request: Request<Incoming>, end: CancellationT
 
 /// A v1 problem as a CMSV6 client reads it.
 fn in_its_words(answer: Answer) -> Answer {
-    match answer.status() {
-        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => failure(answer.status(), 22),
-        StatusCode::SERVICE_UNAVAILABLE => failure(answer.status(), 23),
-        StatusCode::CONFLICT => failure(answer.status(), 6),
+    let status = answer.status();
+    if let Some(reason) = answer.extensions().get::<EndReason>() {
+        return failure(status, result(reason));
+    }
+    match status {
         // Who asks was let in, so that the device is there: it brought no picture.
-        StatusCode::NOT_FOUND => failure(answer.status(), 22),
+        StatusCode::NOT_FOUND => failure(status, NO_ANSWER),
+        StatusCode::SERVICE_UNAVAILABLE => failure(status, UNKNOWN_ERROR),
         status if status.is_client_error() => failure(status, 3),
         _ => answer,
+    }
+}
+
+const UNKNOWN_ERROR: u32 = 6;
+const NO_ANSWER: u32 = 22;
+const DEVICE_OFFLINE: u32 = 23;
+const CONNECTION_BROKEN: u32 = 26;
+
+/// The code for why a stream did not begin.
+fn result(reason: &EndReason) -> u32 {
+    match reason {
+        EndReason::Unreachable(SendError::NotConnected(_)) => DEVICE_OFFLINE,
+        EndReason::Unreachable(SendError::Disconnected(_)) | EndReason::Lost => CONNECTION_BROKEN,
+        EndReason::Unreachable(SendError::Timeout(_) | SendError::Refused { .. }) | EndReason::NoPicture => {
+            NO_ANSWER
+        }
+        // Nothing that the device did.
+        EndReason::Unreachable(SendError::Busy(_))
+        | EndReason::Taken(_)
+        | EndReason::Unwatched
+        | EndReason::Shutdown => UNKNOWN_ERROR,
     }
 }
 

@@ -118,7 +118,10 @@ impl Routes {
                             media_playlist(&view, &session_suffix(&view)).await
                         }
                         Some(view) => hls_file(&view, file),
-                        None => expired_view(),
+                        None => {
+                            self.refused(Refusal::Expired);
+                            expired_view()
+                        }
                     }
                 }
             };
@@ -168,12 +171,12 @@ impl Routes {
         };
         let attachment = match self.hub.attach(stream).await {
             Ok(attachment) => attachment,
-            Err(reason) => return problem(answer::end_status(&reason), reason),
+            Err(reason) => return answer::not_begun(reason),
         };
         // Before waiting, so that nothing from the first key frame on is missed.
         let cursor = attachment.stream.ring.cursor();
         if let Err(reason) = attachment.stream.started().await {
-            return problem(answer::end_status(&reason), reason);
+            return answer::not_begun(reason);
         }
         let wait = Duration::from_millis(self.settings.audio_wait_ms);
         let flv = FlvView::new(attachment, cursor, view, wait, Arc::clone(&self.counters));
@@ -236,12 +239,11 @@ impl Routes {
             return Ok(view);
         }
         let view = self.views.open(account, stream, CancellationToken::new()).map_err(too_many)?;
-        let attachment =
-            self.hub.attach(stream).await.map_err(|reason| problem(answer::end_status(&reason), reason))?;
+        let attachment = self.hub.attach(stream).await.map_err(answer::not_begun)?;
         let source = Arc::clone(&attachment.stream);
         // Before waiting, so that nothing from the first key frame on is missed.
         let playlist = self.playlist(&source, form);
-        source.started().await.map_err(|reason| problem(answer::end_status(&reason), reason))?;
+        source.started().await.map_err(answer::not_begun)?;
         Ok(self.views.keep(view, opener.to_owned(), playlist, attachment))
     }
 

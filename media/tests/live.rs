@@ -208,6 +208,8 @@ async fn cmsv6_forms_play_and_fail_in_their_own_words() {
         ("/hls/1_D_1_0.m3u8?jsession=bad", 403, 5),
         ("/hls/1_X_1_0.m3u8?jsession=good", 404, 21),
         ("/hls/7.ts?session=0", 403, 5),
+        ("/3/3?AVType=1&jsession=powerless&DevIDNO=D&Channel=1&Stream=0", 403, 2),
+        ("/hls/1_D_1_0.m3u8?jsession=unread", 503, 4),
     ] {
         let (got, body) = platform.request("GET", path).await;
         assert_eq!(
@@ -216,6 +218,7 @@ async fn cmsv6_forms_play_and_fail_in_their_own_words() {
             "{path}"
         );
     }
+    assert_eq!(platform.server.stats().views_refused, 6);
     let mut viewer = Viewer::open(&platform, &path[1..]).await;
     assert!(viewer.head().await.contains("video/x-flv"));
     let (status, playlist) = platform.request("GET", "/hls/1_D_1_0.m3u8?jsession=good").await;
@@ -230,6 +233,37 @@ async fn cmsv6_forms_play_and_fail_in_their_own_words() {
         assert_eq!(gone, (404, r#"{"cmsserver":1,"result":5}"#.to_owned()), "{file}");
     }
     assert_eq!(viewer.tags().await.iter().filter(|tag| tag.is_picture()).count(), PICTURES);
+}
+
+/// Each form in its own words: the v1 status, and the CMSV6 result beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_does_not_begin_says_why() {
+    let flv = "/3/3?AVType=1&jsession=good&DevIDNO=D&Channel=1&Stream=0";
+    for (act, status, result) in [
+        (|| Act::Away, 503, 23),
+        (|| Act::HangUp, 503, 26),
+        (|| Act::Refuse(1), 502, 22),
+        (|| Act::Nothing, 504, 22),
+    ] as [(fn() -> Act, u16, u8); 4]
+    {
+        let acts = (0..4).map(|_| act()).collect();
+        let platform = Platform::start(SIM, acts, |settings| settings.start_s = 1).await;
+        for path in ["/live/live-42-2-main.flv", "/live/live-42-2-main/index.m3u8"] {
+            let (got, body) = platform.request("GET", &format!("{path}?ticket=good")).await;
+            assert_eq!(got, status, "{path}: {body}");
+            assert!(body.contains("\"detail\":"), "{path}: {body}");
+        }
+        for path in [flv, "/hls/1_D_1_0.m3u8?jsession=good"] {
+            let answer = platform.request("GET", path).await;
+            assert_eq!(answer, (status, format!("{{\"cmsserver\":1,\"result\":{result}}}")), "{path}");
+        }
+    }
+    let platform = Platform::start(SIM, vec![Act::Loop(clip())], |settings| settings.viewers_max = 1).await;
+    let mut viewer = Viewer::open(&platform, FLV).await;
+    viewer.head().await;
+    assert_eq!(platform.request("GET", "/live/live-42-2-main.flv?ticket=good").await.0, 503);
+    let full = platform.request("GET", flv).await;
+    assert_eq!(full, (503, r#"{"cmsserver":1,"result":6}"#.to_owned()), "the device is not offline");
 }
 
 #[tokio::test(flavor = "multi_thread")]

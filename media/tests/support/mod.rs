@@ -40,6 +40,10 @@ pub enum Act {
     Nothing,
     /// Refuses with a result.
     Refuse(u8),
+    /// Is not connected.
+    Away,
+    /// Hangs up before it answers.
+    HangUp,
 }
 
 pub struct FakeTerminal {
@@ -78,6 +82,8 @@ impl Terminals for FakeTerminal {
             }
             Act::Nothing => {}
             Act::Refuse(result) => return Err(SendError::Refused { terminal, result }),
+            Act::Away => return Err(SendError::NotConnected(terminal)),
+            Act::HangUp => return Err(SendError::Disconnected(terminal)),
         }
         Ok(Reply::Accepted)
     }
@@ -120,6 +126,8 @@ impl Viewers for FakeViewers {
         match (session, device) {
             ("good", "D") => Ok((AccountId(1), StreamKey::live(TerminalId(42), channel, profile))),
             ("good", _) => Err(Refusal::NotFound),
+            ("powerless", _) => Err(Refusal::Forbidden),
+            ("unread", _) => Err(Refusal::Unavailable),
             _ => Err(Refusal::Invalid),
         }
     }
