@@ -1,25 +1,27 @@
 //! The real HTTP face over a fresh database, on a free port, with nobody behind the other seams but, where a
-//! test wants them, simulated terminals behind a real gateway.
+//! test wants them, simulated terminals behind a real gateway, or links that it makes up.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
 
 pub mod cmsv6;
+pub mod connection;
 pub mod drive;
 pub mod sse;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use access::{Access, Keys};
 use api::{Api, Deps, Settings};
 use async_trait::async_trait;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
 use db::testing::{Link, TestDb};
 use db::{Db, DbSettings, NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
 use model::{
-    AccountId, AlarmId, AlarmSet, Command, CompanyId, Permission, Position, Reply, Report, RoleId, Scope,
-    SendError, StatusSet, StreamKey, TerminalId, TerminalLink, VehicleId,
+    AccountId, AlarmId, AlarmSet, AvAttributes, Command, CompanyId, Permission, Position, Reply, Report,
+    RoleId, Scope, SendError, StatusSet, StreamKey, TerminalId, TerminalLink, VehicleId,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use rustls::ServerConfig;
@@ -43,13 +45,24 @@ pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<
     }
 }
 
-/// Nobody is connected.
-struct NoTerminals;
+/// What a gateway would know of the terminals that are connected: at first nobody is.
+#[derive(Default)]
+pub struct Links(Mutex<HashMap<TerminalId, TerminalLink>>);
+
+impl Links {
+    /// From now on `terminal` is connected, and says this of its sound and pictures.
+    pub fn connect(&self, terminal: &Tenant, av: Option<AvAttributes>) {
+        let sim = terminal.sim.to_string().parse().expect("a SIM");
+        let link = TerminalLink { sim, sim_bytes: 6, av };
+        self.0.lock().expect("no panic").insert(terminal.terminal, link);
+    }
+}
 
 #[async_trait]
-impl Terminals for NoTerminals {
+impl Terminals for Links {
     async fn link(&self, terminal: TerminalId) -> Result<TerminalLink, SendError> {
-        Err(SendError::NotConnected(terminal))
+        let link = self.0.lock().expect("no panic").get(&terminal).cloned();
+        link.ok_or(SendError::NotConnected(terminal))
     }
     async fn send(&self, terminal: TerminalId, _: Command) -> Result<Reply, SendError> {
         Err(SendError::NotConnected(terminal))
@@ -80,10 +93,32 @@ pub struct Tenant {
     pub plate: String,
 }
 
+/// A position of `terminal` with an emergency, received when it was taken.
+pub fn position(terminal: TerminalId, time: DateTime<Utc>) -> Position {
+    Position {
+        terminal,
+        device_time: Some(time),
+        received_at: time,
+        latitude: 31.2,
+        longitude: 121.5,
+        altitude_m: 4,
+        speed_kmh: 60.5,
+        direction_deg: 90,
+        status: StatusSet(3),
+        alarms: AlarmSet(1),
+        mileage_km: None,
+        fuel_l: None,
+        recorder_speed_kmh: None,
+        signal: None,
+        satellites: None,
+    }
+}
+
 pub struct Server {
     pub database: TestDb,
     pub access: Access,
     pub events: Arc<Bus>,
+    pub terminals: Arc<Links>,
     pub addr: SocketAddr,
     pub client: reqwest::Client,
     api: Option<Api>,
@@ -121,6 +156,7 @@ impl Server {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let access = Access::new(db.clone(), Keys::generate());
         let events = Arc::new(Bus::default());
+        let terminals = Arc::new(Links::default());
         let settings = Settings {
             web: Listener { listen: SocketAddr::from(([127, 0, 0, 1], 0)), advertise: None },
             workers: Some(1),
@@ -131,14 +167,14 @@ impl Server {
             db,
             access: access.clone(),
             events: Arc::clone(&events) as _,
-            terminals: Arc::new(NoTerminals),
+            terminals: Arc::clone(&terminals) as _,
             placement: Arc::new(OneMedia),
             media: None,
             tls,
         };
         let api = Api::start(settings, deps).await.expect("it starts");
         let addr = api.addr();
-        Self { database, access, events, addr, client: reqwest::Client::new(), api: Some(api) }
+        Self { database, access, events, terminals, addr, client: reqwest::Client::new(), api: Some(api) }
     }
 
     /// A tenant below the root, of `name`.
@@ -171,24 +207,7 @@ impl Server {
 
     /// An alarm that the tenant's terminal raised.
     pub async fn alarm(&self, tenant: &Tenant) -> AlarmId {
-        let now = Utc::now();
-        let position = Position {
-            terminal: tenant.terminal,
-            device_time: Some(now),
-            received_at: now,
-            latitude: 31.2,
-            longitude: 121.5,
-            altitude_m: 4,
-            speed_kmh: 60.5,
-            direction_deg: 90,
-            status: StatusSet(3),
-            alarms: AlarmSet(1),
-            mileage_km: None,
-            fuel_l: None,
-            recorder_speed_kmh: None,
-            signal: None,
-            satellites: None,
-        };
+        let position = position(tenant.terminal, Utc::now());
         let report = Report { position, body: Arc::from([0u8; 28]), hash: 1 };
         let stored = self.database.db().store_reports(vec![report]).await.expect("stored");
         let (_, alarm) = stored.alarms.into_iter().next().expect("the alarm began");
