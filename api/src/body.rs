@@ -8,11 +8,14 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
-use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, Responder, web};
-use futures_util::future::{FutureExt as _, LocalBoxFuture, TryFutureExt as _};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use actix_web::web::{self, Bytes};
+use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, Responder};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _, Serialize};
+
+use crate::problem::{Outcome, Problem, body_error};
 
 /// What a request's body says, or what a reply's is to say.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -35,8 +38,17 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = web::Json::<Object<T>>::from_request(request, payload);
-        body.map_ok(|web::Json(Object(body))| Self(body)).boxed_local()
+        let is_json = is_json(request);
+        // No longer than the application's `PayloadConfig` says.
+        let bytes = Bytes::from_request(request, payload);
+        async move {
+            if !is_json {
+                return Err(Problem::not_json().into());
+            }
+            let bytes = bytes.await.map_err(body_error)?;
+            Ok(Self(read(&bytes)?))
+        }
+        .boxed_local()
     }
 }
 
@@ -48,25 +60,110 @@ impl<T: Serialize> Responder for Json<T> {
     }
 }
 
-/// A `T` that was written as an object.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
+/// `application/json`, or a type with the suffix `+json` (RFC 6839).
+fn is_json(request: &HttpRequest) -> bool {
+    let Ok(Some(kind)) = request.mime_type() else { return false };
+    kind.subtype() == "json" || kind.suffix().is_some_and(|suffix| suffix == "json")
 }
 
-struct ObjectVisitor<T>(PhantomData<T>);
+/// The object that `bytes` are; where they are none, a 400 that names the field, if it is one field's fault.
+fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Outcome<T> {
+    let mut field = None;
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let body = json.deserialize_map(Object { field: &mut field, body: PhantomData });
+    let body = body.and_then(|body| json.end().map(|()| body));
+    body.map_err(|error| match field {
+        Some(field) => Problem::field(&field, error.to_string()),
+        None => Problem::bad_request(format!("the body does not fit: {error}")),
+    })
+}
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
+/// Reads a `T` that was written as an object.
+struct Object<'f, T> {
+    /// The field that was being read when something was wrong.
+    field: &'f mut Option<String>,
+    body: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<'_, T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(Fields { map, field: self.field }))
+    }
+}
+
+/// The entries of an object, remembering which is being read.
+struct Fields<'f, A> {
+    map: A,
+    field: &'f mut Option<String>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let Some(key) = self.map.next_key::<String>()? else { return Ok(None) };
+        let key = self.field.insert(key);
+        seed.deserialize(StrDeserializer::new(key)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        let value = self.map.next_value_seed(seed)?;
+        *self.field = None;
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError as _;
+    use actix_web::body::to_bytes;
+    use openapi::problem::{FieldError, Problem as Envelope};
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only whether it can be read matters")]
+    struct Wanted {
+        plate: String,
+        #[serde(default)]
+        company_id: Option<i64>,
+    }
+
+    /// The fields that a body's problem names.
+    async fn named(body: &str) -> Vec<String> {
+        let problem = read::<Wanted>(body.as_bytes()).expect_err("refused").error_response();
+        let problem = to_bytes(problem.into_body()).await.expect("a body");
+        let Envelope { detail, errors, .. } = serde_json::from_slice(&problem).expect("an envelope");
+        assert!(!detail.is_empty());
+        errors.into_iter().map(|FieldError { field, .. }| field).collect()
+    }
+
+    #[actix_web::test]
+    async fn what_does_not_fit_is_named_where_it_is_one_field() {
+        assert!(read::<Wanted>(br#"{"plate": "A 1", "company_id": 7}"#).is_ok());
+        for (field, body) in [
+            ("plate", r#"{"plate": 7}"#),
+            ("plate", r#"{"company_id": 7, "plate": null}"#),
+            ("plate", r#"{"plate": "A 1", "plate": "A 2"}"#),
+            ("company_id", r#"{"plate": "A 1", "company_id": [1]}"#),
+            ("company_id", r#"{"company_id": 7.5, "plate": "A 1"}"#),
+            ("company_id", r#"{"company_id": 1e999}"#),
+            ("colour", r#"{"plate": "A 1", "colour": "red"}"#),
+            ("\u{0}", r#"{"\u0000": {}}"#),
+        ] {
+            assert_eq!(named(body).await, [field], "{body}");
+        }
+        for body in
+            ["", "{", "{}", "null", "[]", r#"["A 1"]"#, r#"{"plate": "A 1"}{}"#, r#"{"plate": "A 1",}"#]
+        {
+            assert_eq!(named(body).await, [""; 0], "{body}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use access::{AccessError, LoginError};
-use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::error::{PathError, PayloadError, QueryPayloadError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -48,6 +48,10 @@ impl Problem {
 
     pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn not_json() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
     }
 
     /// A 400 that names the field.
@@ -228,21 +232,12 @@ impl From<MediaError> for Problem {
     }
 }
 
-/// A JSON body that is none: wrong type, unknown field, too long.
-pub(crate) fn json_error(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
-    let problem = match &error {
-        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long")
-        }
-        JsonPayloadError::ContentType => {
-            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
-        }
-        JsonPayloadError::Deserialize(error) => {
-            Problem::bad_request(format!("the body does not fit: {error}"))
-        }
+/// A body that could not be read: too long, or broken off.
+pub(crate) fn body_error(error: actix_web::Error) -> Problem {
+    match error.as_error() {
+        Some(PayloadError::Overflow) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         _ => Problem::bad_request("the body could not be read"),
-    };
-    problem.into()
+    }
 }
 
 /// A query string that does not fit.
