@@ -2,14 +2,111 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use cluster::Events as _;
-use db::ROOT_COMPANY;
-use model::{Event, Permission, Presence, TerminalId};
+use db::{NewTerminal, NewVehicle, ROOT_COMPANY};
+use model::{
+    Alarm, AlarmChange, AlarmId, AlarmKind, Channel, Event, Permission, Position, Presence, Profile, Scope,
+    StreamChange, StreamKey, TerminalId,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::drive::Drive;
 use support::sse::{Message, Subscriber};
-use support::{Server, wait_for};
+use support::{Server, Tenant, wait_for};
+
+fn time() -> DateTime<Utc> {
+    "2026-11-22T10:00:00Z".parse().expect("a time")
+}
+
+fn alarm(terminal: TerminalId) -> Alarm {
+    let kind = AlarmKind::from_name("overspeed").expect("a kind");
+    Alarm {
+        id: AlarmId::derive(terminal, kind, time()),
+        terminal,
+        kind,
+        start: time(),
+        end: Some(time() + TimeDelta::minutes(1)),
+        confirmed: true,
+        latitude: 31.2,
+        longitude: 121.5,
+        speed_kmh: 60.5,
+    }
+}
+
+fn stream(terminal: TerminalId) -> StreamKey {
+    StreamKey::live(terminal, Channel::new(1).expect("a channel"), Profile::Sub)
+}
+
+/// An event of every kind, and the kind's name, of which the position says all that one can.
+fn of_every_kind(terminal: TerminalId) -> [(&'static str, Event); 4] {
+    let position = Position {
+        mileage_km: Some(12.5),
+        fuel_l: Some(40.0),
+        recorder_speed_kmh: Some(61.0),
+        signal: Some(26),
+        satellites: Some(14),
+        ..support::position(terminal, time())
+    };
+    [
+        ("position", Event::Position(position)),
+        ("alarm", Event::Alarm { change: AlarmChange::Started, alarm: alarm(terminal) }),
+        ("presence", came(terminal)),
+        ("stream", Event::Stream { stream: stream(terminal), change: StreamChange::Live }),
+    ]
+}
+
+/// Fails unless of events of every kind, of the tenant's terminal and of `others`, the tenant's alone arrive.
+async fn assert_only(server: &Server, subscriber: &mut Subscriber, tenant: &Tenant, others: &[TerminalId]) {
+    for (at, (kind, event)) in of_every_kind(tenant.terminal).into_iter().enumerate() {
+        for other in others {
+            server.events.publish(of_every_kind(*other)[at].1.clone());
+        }
+        // What came before it would arrive before it.
+        server.events.publish(event);
+        let (name, data) = subscriber.event().await;
+        assert_eq!((name.as_str(), &data["vehicle_id"]), (kind, &json!(tenant.vehicle)), "{data}");
+        let of_ours = [&data["terminal"], &data["alarm"]["terminal"]].contains(&&json!(tenant.terminal));
+        assert!(of_ours || data["stream"] == json!(stream(tenant.terminal)), "{data}");
+    }
+}
+
+/// Fails unless `object` has every field that the document requires of `schema`, and none that it does not know.
+/// Of alternatives the one is meant whose `type` is `kind`.
+fn assert_fields(document: &Value, schema: &Value, kind: &str, object: &Value) {
+    let (mut required, mut known) = (BTreeSet::new(), BTreeSet::new());
+    fields(document, schema, kind, &mut required, &mut known);
+    let told: BTreeSet<String> = object.as_object().expect("an object").keys().cloned().collect();
+    assert!(!required.is_empty() && required.is_subset(&told), "{kind}: {required:?} of {told:?}");
+    assert!(told.is_subset(&known), "{kind}: {told:?} beyond {known:?}");
+}
+
+fn fields(
+    document: &Value,
+    schema: &Value,
+    kind: &str,
+    required: &mut BTreeSet<String>,
+    known: &mut BTreeSet<String>,
+) {
+    if let Some(path) = schema["$ref"].as_str() {
+        let named = document.pointer(path.trim_start_matches('#')).expect("a schema");
+        return fields(document, named, kind, required, known);
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        fields(document, part, kind, required, known);
+    }
+    for alternative in schema["oneOf"].as_array().into_iter().flatten() {
+        let parts = alternative["allOf"].as_array().map_or(std::slice::from_ref(alternative), Vec::as_slice);
+        if parts.iter().any(|part| part["properties"]["type"]["enum"] == json!([kind])) {
+            fields(document, alternative, kind, required, known);
+        }
+    }
+    let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    required.extend(names.map(str::to_owned));
+    known.extend(schema["properties"].as_object().into_iter().flat_map(|fields| fields.keys().cloned()));
+}
 
 fn came(terminal: TerminalId) -> Event {
     Event::Presence { terminal, presence: Presence::Online }
@@ -49,21 +146,111 @@ async fn what_a_terminal_does_arrives_with_its_vehicle() {
 }
 
 #[tokio::test]
+async fn every_kind_of_event_arrives_by_its_name_with_the_fields_of_the_document() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    let mut subscriber = Subscriber::open(&server, &server.token(&tenant.name).await, "").await;
+    let (terminal, vehicle) = (tenant.terminal, tenant.vehicle);
+    let document = include_str!("../../openapi/v1.json");
+    let document: Value = serde_json::from_str(document).expect("the document");
+    let schema = &document["components"]["schemas"]["VehicleEvent"];
+    for (kind, event) in of_every_kind(terminal) {
+        server.events.publish(event);
+        let (name, data) = subscriber.event().await;
+        assert_eq!(
+            (name.as_str(), &data["type"], &data["vehicle_id"]),
+            (kind, &json!(kind), &json!(vehicle))
+        );
+        assert_fields(&document, schema, kind, &data);
+    }
+    for (change, name) in [
+        (AlarmChange::Started, "started"),
+        (AlarmChange::Ended, "ended"),
+        (AlarmChange::Superseded, "superseded"),
+    ] {
+        server.events.publish(Event::Alarm { change, alarm: alarm(terminal) });
+        let (_, data) = subscriber.event().await;
+        let expected = json!({
+            "type": "alarm", "change": name, "vehicle_id": vehicle,
+            "alarm": {
+                "id": alarm(terminal).id, "terminal": terminal, "kind": "overspeed", "start": "2026-11-22T10:00:00Z",
+                "end": "2026-11-22T10:01:00Z", "confirmed": true, "latitude": 31.2, "longitude": 121.5,
+                "speed_kmh": 60.5,
+            },
+        });
+        assert_eq!(data, expected);
+        assert_fields(&document, &document["components"]["schemas"]["Alarm"], "", &data["alarm"]);
+    }
+    for (change, name) in [
+        (StreamChange::Live, "live"),
+        (StreamChange::Recovering, "recovering"),
+        (StreamChange::Ended, "ended"),
+    ] {
+        server.events.publish(Event::Stream { stream: stream(terminal), change });
+        let (_, data) = subscriber.event().await;
+        let stream = format!("live-{terminal}-1-sub");
+        assert_eq!(data, json!({"type": "stream", "stream": stream, "change": name, "vehicle_id": vehicle}));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn another_companys_events_never_arrive() {
     let server = Server::start().await;
     let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
     let token = server.token(&ours.name).await;
     let mut subscriber = Subscriber::open(&server, &token, "").await;
-    for _ in 0..3 {
-        server.events.publish(came(theirs.terminal));
-        server.events.publish(came(TerminalId(999_999)));
-        server.events.publish(came(ours.terminal));
-        let (_, event) = subscriber.event().await;
-        assert_eq!(event["terminal"], json!(ours.terminal));
-    }
+    // Nor do those of a terminal that nobody has.
+    assert_only(&server, &mut subscriber, &ours, &[theirs.terminal, TerminalId(999_999)]).await;
     // Nor by asking for their vehicle by name.
     let query = format!("vehicle_id={}", theirs.vehicle);
     assert_eq!(Subscriber::try_open(&server, &token, &query).await.status(), 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscriber_to_one_vehicle_gets_the_events_of_that_one_alone() {
+    let server = Server::start().await;
+    let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
+    let (db, all) = (server.database.db(), Scope::platform());
+    let other = NewVehicle { company_id: ours.company, plate: "ours-2".into(), plate_colour: 2 };
+    let other = db.create_vehicle(&all, other).await.expect("a vehicle").id;
+    let terminal = |sim: &str, vehicle_id| NewTerminal {
+        sim: sim.parse().expect("a SIM"),
+        device_no: None,
+        vehicle_id,
+        company_id: Some(ours.company),
+    };
+    let other = db.create_terminal(&all, terminal("13911111111", Some(other))).await.expect("a terminal").id;
+    let loose = db.create_terminal(&all, terminal("13922222222", None)).await.expect("a terminal").id;
+    let token = server.token(&ours.name).await;
+    let mut subscriber = Subscriber::open(&server, &token, &format!("vehicle_id={}", ours.vehicle)).await;
+    assert_only(&server, &mut subscriber, &ours, &[other, loose, theirs.terminal]).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscriber_to_some_kinds_gets_no_others() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    let token = server.token(&tenant.name).await;
+    for types in ["alarm", "position", "presence", "stream", "alarm,stream", "position, presence"] {
+        let query = format!("types={}", types.replace(' ', "%20"));
+        let mut subscriber = Subscriber::open(&server, &token, &query).await;
+        for _ in 0..2 {
+            for (_, event) in of_every_kind(tenant.terminal) {
+                server.events.publish(event);
+            }
+        }
+        // In the order in which they happened, twice.
+        let wanted: Vec<&str> = ["position", "alarm", "presence", "stream"]
+            .into_iter()
+            .filter(|kind| types.split(',').any(|wanted| wanted.trim() == *kind))
+            .collect();
+        for kind in wanted.iter().chain(&wanted) {
+            assert_eq!(subscriber.event().await.0, *kind, "{types}");
+        }
+    }
     server.stop().await;
 }
 
