@@ -147,6 +147,36 @@ async fn a_password_that_came_encoded_twice_is_one_attempt() {
 }
 
 #[tokio::test]
+async fn after_ten_failures_the_right_password_is_a_wrong_one_too() {
+    let server = Server::start().await;
+    let (tenant, other) = (server.tenant("ours").await, server.tenant("theirs").await);
+    let before = session(&server, &tenant.name).await;
+    let log_in = async |account: &str, password: &str| {
+        call(&server, "login", &format!("account={account}&password={password}")).await
+    };
+    for attempt in 0..10 {
+        let failed = log_in(&tenant.name, "wrong").await;
+        assert_eq!(failed, json!({"result": 1, "message": "account or password wrong"}), "attempt {attempt}");
+    }
+    // Its MD5 too, and by the other name of the action.
+    let md5 = format!("account={}&password=9cc2ae8a1ba7a93da39b46fc1019c481", tenant.name);
+    for refused in [log_in(&tenant.name, &password()).await, call(&server, "loginEx", &md5).await] {
+        assert_eq!(refused["result"], 1, "{refused}");
+        let message = refused["message"].as_str().expect("text");
+        let wait =
+            message.strip_prefix("too many attempts: try again in ").and_then(|rest| rest.strip_suffix(" s"));
+        let wait: u64 = wait.and_then(|wait| wait.parse().ok()).expect("seconds");
+        assert!((1..=301).contains(&wait), "{message}");
+        assert_shape(&refused, &[("int", "result"), ("text", "message")]);
+    }
+    assert_eq!(server.try_log_in(&tenant.name, PASSWORD).await.status(), 429, "by the other face too");
+    // Nobody else's, and no session that is open.
+    assert_eq!(log_in(&other.name, &password()).await["result"], 0);
+    assert_eq!(call(&server, "queryUserVehicle", &format!("jsession={before}")).await["result"], 0);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_long_is_a_bad_parameter() {
     let server = Server::start().await;
     let path = "/StandardApiAction_login.action";

@@ -46,6 +46,57 @@ async fn log_ins_are_throttled_and_say_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn log_ins_at_the_documents_are_throttled_with_all_others() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    let token = server.token(&tenant.name).await;
+    let open = async |path: &str, password: &str| {
+        let request = server.request(Method::GET, path).basic_auth(&tenant.name, Some(password));
+        request.send().await.expect("a reply")
+    };
+    assert_eq!(open("/docs/", PASSWORD).await.status(), 200);
+    for attempt in 0..10 {
+        let reply = open(["/docs/", "/openapi.json"][attempt % 2], "wrong").await;
+        assert_eq!(reply.status(), 401, "attempt {attempt}");
+        assert!(reply.headers()["www-authenticate"].to_str().is_ok_and(|how| how.starts_with("Basic ")));
+    }
+    for path in ["/docs/", "/openapi.json"] {
+        let reply = open(path, PASSWORD).await;
+        assert_eq!(reply.status(), 429, "{path}");
+        assert!(reply.headers().contains_key("retry-after"), "{path}");
+        // Who is logged in needs no password.
+        let reply = server.request(Method::GET, path).bearer_auth(&token).send().await.expect("a reply");
+        assert_eq!(reply.status(), 200, "{path}");
+    }
+    assert_eq!(server.try_log_in(&tenant.name, PASSWORD).await.status(), 429);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_rests_after_fifty_failures_whatever_it_tries() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    for attempt in 0..50 {
+        let name = format!("nobody-{attempt}");
+        assert_eq!(server.try_log_in(&name, "wrong").await.status(), 401, "attempt {attempt}");
+    }
+    let reply = server.try_log_in(&tenant.name, PASSWORD).await;
+    assert_eq!(reply.status(), 429, "an account that never failed");
+    assert!(reply.headers().contains_key("retry-after"));
+    let documents = server.request(Method::GET, "/openapi.json").basic_auth(&tenant.name, Some(PASSWORD));
+    assert_eq!(documents.send().await.expect("a reply").status(), 429);
+    let query = format!("account={}&password={}", tenant.name, support::cmsv6::password());
+    assert_eq!(support::cmsv6::call(&server, "login", &query).await["result"], 1);
+    // From elsewhere the account may log in. All of 127.0.0.0/8 is this machine.
+    let elsewhere = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, 2]));
+    let body = json!({"account": tenant.name, "password": PASSWORD});
+    let url = format!("http://{}/api/v1/auth/login", server.addr);
+    let reply = elsewhere.build().expect("a client").post(url).json(&body).send().await.expect("a reply");
+    assert_eq!(reply.status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn however_a_name_is_written_its_failures_are_counted_together() {
     let server = Server::start().await;
     server.account(db::ROOT_COMPANY, "kim", &[]).await;
