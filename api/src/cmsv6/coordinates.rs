@@ -1,7 +1,7 @@
 //! The maps that `toMap` asks for: GCJ-02 (as Google's and Gaode's maps of China) and BD-09 (Baidu's).
 //!
-//! Both shift coordinates inside China by some hundred metres; outside they leave them. The conversion is
-//! the public approximation that everybody uses.
+//! The first shifts coordinates inside China by some hundred metres and leaves others; the second adds a shift of
+//! its own, everywhere. The conversion is the public approximation that everybody uses.
 
 use std::f64::consts::PI;
 

@@ -183,4 +183,81 @@ mod tests {
             assert_eq!((with.s2, with.s4), (without.s2, without.s4), "{alarm}");
         }
     }
+
+    #[test]
+    fn every_bit_stands_in_the_word_that_the_reference_gives_it() {
+        // Alarm bit, then the bits of s2, s3 and s4 that it sets beside the marker of the new protocol.
+        let none = [1 << 12, 0, 0];
+        for (alarm, s2, s3, s4) in [
+            (0, 0, 0, 1 << 3),            // emergency
+            (1, 0, 0, 0),                 // overspeed: s1
+            (2, 0, 0, 1 << 5),            // fatigue
+            (3, 0, 0, 1 << 6),            // dangerous driving
+            (4, 0, 0, 1 << 7),            // GNSS fault
+            (5, 0, 0, 1 << 8),            // antenna open
+            (6, 0, 0, 1 << 9),            // antenna short
+            (7, 1 << 15, 0, 0),           // under-voltage
+            (8, 1 << 16, 0, 0),           // main power lost
+            (9, 0, 0, 1 << 10),           // LCD
+            (10, 0, 0, 1 << 11),          // TTS
+            (11, 0, 0, 1 << 12),          // camera
+            (12, 0, 1 << 17, 0),          // IC module
+            (13, 0, 0, 1),                // overspeed warning
+            (14, 0, 0, 1 << 1),           // fatigue warning
+            (15, 0, 1 << 18, 0),          // violation
+            (16, 0, 0, 0),                // tyre pressure: no bit
+            (17, 0, 1 << 19, 0),          // right blind
+            (18, 0, 0, 1 << 13),          // day-driving limit
+            (19, 0, 0, 1 << 14),          // parked too long
+            (20, 0, 0, 1 << 15),          // area
+            (21, 0, 0, 1 << 16),          // line
+            (22, 0, 0, 1 << 17),          // segment time
+            (23, 0, 0, 1 << 18),          // deviation
+            (24, 0, 0, 1 << 19),          // VSS
+            (25, 0, 0, 1 << 20),          // fuel
+            (26, 0, 0, 1 << 21),          // stolen
+            (27, 0, 0, 1 << 22),          // illegal ignition
+            (28, 0, 0, 1 << 23),          // illegal move
+            (29, 0, 0, 1 << 24 | 1 << 2), // collision, and its warning
+            (30, 0, 1 << 16, 1 << 24),    // rollover, and its warning
+            (31, 0, 0, 0),                // illegal door opening: no bit
+            (32, 1, 0, 0),                // video loss
+            (33, 1 << 1, 0, 0),           // video cover
+            (34, 1 << 2, 0, 0),           // storage fault
+            (35, 1 << 3, 0, 0),           // other video fault
+            (36, 0, 0, 0),                // overcrowded: s1
+            (37, 1 << 4, 0, 0),           // abnormal driving
+            (38, 1 << 5, 0, 0),           // record threshold
+        ] {
+            let StatusWords { s2: is2, s3: is3, s4: is4, .. } = words(1 << alarm, 0);
+            assert_eq!([is2, is3, is4], [none[0] | s2, none[1] | s3, none[2] | s4], "alarm bit {alarm}");
+        }
+        for (status, s2, s3) in [
+            (4, 1 << 20, 0),  // out of service
+            (5, 1 << 21, 0),  // coordinates encrypted
+            (10, 1 << 22, 0), // oil cut
+            (11, 1 << 23, 0), // circuit cut
+            (12, 1 << 24, 0), // doors locked
+            (13, 0, 1 << 21), // doors 1 to 5
+            (14, 0, 1 << 22),
+            (15, 0, 1 << 23),
+            (16, 0, 1 << 24),
+            (17, 0, 1 << 25),
+            (18, 0, 1 << 26), // GPS, BeiDou, GLONASS, Galileo used
+            (19, 0, 1 << 27),
+            (20, 0, 1 << 28),
+            (21, 0, 1 << 29),
+        ] {
+            let StatusWords { s2: is2, s3: is3, s4: is4, .. } = words(0, 1 << status);
+            assert_eq!([is2, is3, is4], [none[0] | s2, none[1] | s3, none[2]], "status bit {status}");
+        }
+        // Half loaded is loaded; full is not half.
+        for (load, s2, s3) in [(0, 0, 0), (0b01 << 8, 1 << 19, 1 << 20), (0b11 << 8, 1 << 19, 0)] {
+            let StatusWords { s2: is2, s3: is3, .. } = words(0, load);
+            assert_eq!([is2, is3], [none[0] | s2, none[1] | s3], "load {load:#b}");
+        }
+        // All that a terminal can say at once, as numbers of 32 bits with a sign.
+        let StatusWords { s2, s3, s4, .. } = words(u64::MAX, u32::MAX);
+        assert_eq!([s2, s3, s4], [0x01f9_903f, 0x3fef_0000, 0x01ff_ffef]);
+    }
 }
