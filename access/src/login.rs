@@ -230,7 +230,7 @@ impl Access {
         };
         let session = Opaque::session();
         let end = session_end(Utc::now());
-        let opened = self.inner.db.open_jsession(account.id, hash, session.digest, end).await;
+        let opened = self.inner.db.open_session(account.id, hash, session.digest, end).await;
         opened.map_err(changed_meanwhile)?;
         info!(account.id = %account.id, "account {} opened a CMSV6 session", account.id);
         Ok((session.text, principal))
@@ -241,17 +241,17 @@ impl Access {
     ///
     /// # Errors
     /// [`AccessError::Unauthenticated`] where it is unknown or over, or its account may not be used.
-    pub async fn principal_of_session(&self, jsession: &str) -> Result<Principal, AccessError> {
-        if jsession.len() != 32 || !jsession.bytes().all(|b| b.is_ascii_hexdigit()) {
+    pub async fn principal_of_session(&self, session: &str) -> Result<Principal, AccessError> {
+        if session.len() != 32 || !session.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(AccessError::Unauthenticated);
         }
-        let digest = token::digest(&jsession.to_ascii_lowercase());
+        let digest = token::digest(&session.to_ascii_lowercase());
         let sessions = &self.inner.sessions;
         if let Some(account) = sessions.lasted(&digest, Instant::now()) {
             return self.principal(account).await;
         }
         let (ends, now) = (sessions.ends(), Utc::now());
-        let account = self.inner.db.jsession(digest, now, session_end(now)).await?;
+        let account = self.inner.db.session_holder(digest, now, session_end(now)).await?;
         let account = account.ok_or(AccessError::Unauthenticated)?;
         sessions.keep(digest, account, ends, Instant::now());
         self.principal(account).await
@@ -261,8 +261,8 @@ impl Access {
     ///
     /// # Errors
     /// [`AccessError::Db`].
-    pub async fn close_session(&self, jsession: &str) -> Result<(), AccessError> {
-        let closed = self.inner.db.close_jsession(token::digest(&jsession.to_ascii_lowercase())).await;
+    pub async fn close_session(&self, session: &str) -> Result<(), AccessError> {
+        let closed = self.inner.db.close_session(token::digest(&session.to_ascii_lowercase())).await;
         // Where nobody knows whether it was there, too; one that never was is no reason to ask for all others anew.
         if !matches!(closed, Ok(false)) {
             self.inner.sessions.forget();

@@ -164,7 +164,7 @@ impl Db {
     ///
     /// # Errors
     /// As [`open_login`](Self::open_login).
-    pub async fn open_jsession(
+    pub async fn open_session(
         &self,
         account: AccountId,
         compared: String,
@@ -173,12 +173,12 @@ impl Db {
     ) -> Result<(), DbError> {
         self.control(move |conn| {
             lock_account(conn, account, &compared)?;
-            sql_query("INSERT INTO jsession (token_hash, account_id, expires_at) VALUES ($1, $2, $3)")
+            sql_query("INSERT INTO opaque_session (token_hash, account_id, expires_at) VALUES ($1, $2, $3)")
                 .bind::<Binary, _>(&token[..])
                 .bind::<BigInt, _>(account.0)
                 .bind::<Timestamptz, _>(expires_at)
                 .execute(conn)?;
-            bound(conn, "jsession", "token_hash", account)
+            bound(conn, "opaque_session", "token_hash", account)
         })
         .await
     }
@@ -188,7 +188,7 @@ impl Db {
     ///
     /// # Errors
     /// As any query.
-    pub async fn jsession(
+    pub async fn session_holder(
         &self,
         token: [u8; 32],
         now: DateTime<Utc>,
@@ -196,17 +196,19 @@ impl Db {
     ) -> Result<Option<AccountId>, DbError> {
         self.control(move |conn| {
             let found: Vec<Session> = sql_query(
-                "SELECT account_id, expires_at FROM jsession WHERE token_hash = $1 AND expires_at > $2",
+                "SELECT account_id, expires_at FROM opaque_session WHERE token_hash = $1 AND expires_at > $2",
             )
             .bind::<Binary, _>(&token[..])
             .bind::<Timestamptz, _>(now)
             .load(conn)?;
             let Some(session) = found.into_iter().next() else { return Ok(None) };
             if expires_at - session.expires_at >= EXTENSION_MIN {
-                sql_query("UPDATE jsession SET expires_at = greatest(expires_at, $2) WHERE token_hash = $1")
-                    .bind::<Binary, _>(&token[..])
-                    .bind::<Timestamptz, _>(expires_at)
-                    .execute(conn)?;
+                sql_query(
+                    "UPDATE opaque_session SET expires_at = greatest(expires_at, $2) WHERE token_hash = $1",
+                )
+                .bind::<Binary, _>(&token[..])
+                .bind::<Timestamptz, _>(expires_at)
+                .execute(conn)?;
             }
             Ok(Some(AccountId(session.account_id)))
         })
@@ -217,9 +219,9 @@ impl Db {
     ///
     /// # Errors
     /// As any query.
-    pub async fn close_jsession(&self, token: [u8; 32]) -> Result<bool, DbError> {
+    pub async fn close_session(&self, token: [u8; 32]) -> Result<bool, DbError> {
         self.control(move |conn| {
-            let ended = sql_query("DELETE FROM jsession WHERE token_hash = $1")
+            let ended = sql_query("DELETE FROM opaque_session WHERE token_hash = $1")
                 .bind::<Binary, _>(&token[..])
                 .execute(conn)?;
             Ok(ended > 0)

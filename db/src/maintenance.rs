@@ -65,7 +65,7 @@ impl Db {
             None => Ok(0),
         };
         let logins = self.drop_rows("login_session", "expires_at < $1", now).await;
-        let sessions = self.drop_rows("jsession", "expires_at < $1", now).await;
+        let sessions = self.drop_rows("opaque_session", "expires_at < $1", now).await;
         self.close_idle(IDLE_MAX);
         Ok(Maintained {
             days_made: days_made?,

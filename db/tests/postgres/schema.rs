@@ -66,13 +66,14 @@ async fn a_server_that_takes_no_writes_is_away() {
 async fn a_migration_that_finds_its_table_in_use_is_tried_again() {
     let test = TestDb::new().await;
     let before = schema(&test);
+    let down = include_str!("../../migrations/2026-11-22-000005_opaque_sessions/down.sql");
     test.connection()
-        .batch_execute(
-            "DROP INDEX audit_at_idx; DROP INDEX alarm_ended_idx; DELETE FROM __diesel_schema_migrations \
+        .batch_execute(&format!(
+            "{down} DELETE FROM __diesel_schema_migrations \
              WHERE version = (SELECT max(version) FROM __diesel_schema_migrations)",
-        )
+        ))
         .expect("undone");
-    let held = test.hold("LOCK TABLE alarm IN ROW EXCLUSIVE MODE");
+    let held = test.hold("LOCK TABLE jsession IN ROW EXCLUSIVE MODE");
     let migrated = db::migrate(test.conninfo()).await;
     assert!(matches!(migrated, Err(DbError::Busy(_))), "{migrated:?}");
     drop(held);
