@@ -1,8 +1,8 @@
 //! What other products of the field were broken by, tried on a whole platform.
 //!
 //! Weaknesses that belong to one crate are tried there: a media peer without a request in `media/tests/live.rs`,
-//! JSONP and sessions in `api/tests/cmsv6.rs`, rights by the document in `api/tests/permissions.rs`, anything
-//! before authentication in `gateway/tests/before_authentication.rs`.
+//! JSONP and sessions in `api/tests/http/cmsv6.rs`, rights by the document in `api/tests/http/permissions.rs`, anything
+//! before authentication in `gateway/tests/tcp/before_authentication.rs`.
 
 mod support;
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-#[path = "../gateway/tests/support/device.rs"]
+#[path = "../gateway/tests/tcp/support/device.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the gateway's own tests use the rest")]
 mod device;
 

@@ -7,7 +7,7 @@ use crate::disk::faulty::FaultyDisk;
 use crate::spool::{Record, Spool};
 use crate::{Admission, Gateway, Trouble};
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/tcp/support/mod.rs"]
 mod support;
 
 use support::{Device, World, location, wait_for, wait_for_trouble};

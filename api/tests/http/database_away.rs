@@ -1,12 +1,10 @@
 //! While the database is away: 503 as a problem, nothing else, and nothing lost by it.
 
-mod support;
-
+use crate::support::{self, Server, wait_for};
 use db::ROOT_COMPANY;
 use model::Permission;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use support::{Server, wait_for};
 
 async fn refresh(server: &Server, token: &Value) -> Response {
     let body = json!({"refresh_token": token});

@@ -1,11 +1,9 @@
 //! DESIGN rule 6.8: nothing before authentication.
 
-mod support;
-
+use crate::support::{Device, World, location, trouble, wait_for, wait_for_trouble};
 use futures_util::StreamExt as _;
 use gateway::{Admission, Trouble};
 use model::{Event, Presence};
-use support::{Device, World, location, trouble, wait_for, wait_for_trouble};
 
 const SIM: &str = "13900000004";
 

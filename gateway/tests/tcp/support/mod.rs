@@ -7,9 +7,10 @@ mod device;
 mod switch;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use cluster::{Bus, Events as _};
 use db::testing::TestDb;
 use db::{Db, DbSettings, PoolSettings, Terminal};
@@ -23,6 +24,14 @@ pub use switch::Switch;
 pub const WITHIN: Duration = Duration::from_secs(20);
 /// How long nothing may happen before a test believes that nothing will.
 pub const QUIET: Duration = Duration::from_millis(400);
+
+/// So many seconds after a whole second an hour ago, the same for the whole run: a resend says the same time again.
+pub fn at(second: i64) -> DateTime<Utc> {
+    static BEGIN: LazyLock<DateTime<Utc>> = LazyLock::new(|| {
+        DateTime::from_timestamp(Utc::now().timestamp(), 0).expect("a time") - TimeDelta::hours(1)
+    });
+    *BEGIN + TimeDelta::seconds(second)
+}
 
 /// Everything that a gateway needs, and survives it.
 pub struct World {
@@ -89,10 +98,10 @@ impl World {
 
     /// Every stored dated position of the terminal, by device time.
     pub async fn track(&self, terminal: TerminalId) -> Vec<Position> {
-        let (from, to) = (chrono::Utc::now() - chrono::TimeDelta::days(3), chrono::Utc::now());
+        let (from, to) = (Utc::now() - TimeDelta::days(3), Utc::now());
         let page = db::Page::new(None, Some(db::Page::LIMIT_MAX)).expect("within the bound");
         let track = db::Track::Terminal(terminal);
-        let to = to + chrono::TimeDelta::days(1);
+        let to = to + TimeDelta::days(1);
         let paged = self.database.db().track_between(&Scope::platform(), track, from, to, &page).await;
         paged.expect("a track").items
     }

@@ -1,10 +1,8 @@
 //! Nothing is answered to nobody, save health, log-in and, where set, the documents.
 
-mod support;
-
+use crate::support::{PASSWORD, Server};
 use reqwest::Method;
 use serde_json::Value;
-use support::{PASSWORD, Server};
 
 /// What needs no log-in; DESIGN's list, and nothing may be added lightly.
 const PUBLIC: [&str; 4] =

@@ -1,10 +1,8 @@
 //! Logging in: throttling, refresh tokens that work once, what the errors look like.
 
-mod support;
-
+use crate::support::{self, PASSWORD, Server};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{PASSWORD, Server};
 
 async fn refresh(server: &Server, token: &Value) -> reqwest::Response {
     let body = json!({"refresh_token": token});

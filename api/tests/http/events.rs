@@ -1,9 +1,10 @@
 //! The event stream: what arrives, what never does, and what ends it.
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::drive::Drive;
+use crate::support::sse::{Message, Subscriber};
+use crate::support::{self, Server, Tenant, wait_for};
 use chrono::{DateTime, TimeDelta, Utc};
 use cluster::Events as _;
 use db::{NewTerminal, NewVehicle, ROOT_COMPANY};
@@ -13,9 +14,6 @@ use model::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::drive::Drive;
-use support::sse::{Message, Subscriber};
-use support::{Server, Tenant, wait_for};
 
 fn time() -> DateTime<Utc> {
     "2026-11-22T10:00:00Z".parse().expect("a time")
@@ -151,7 +149,7 @@ async fn every_kind_of_event_arrives_by_its_name_with_the_fields_of_the_document
     let tenant = server.tenant("ours").await;
     let mut subscriber = Subscriber::open(&server, &server.token(&tenant.name).await, "").await;
     let (terminal, vehicle) = (tenant.terminal, tenant.vehicle);
-    let document = include_str!("../../openapi/v1.json");
+    let document = include_str!("../../../openapi/v1.json");
     let document: Value = serde_json::from_str(document).expect("the document");
     let schema = &document["components"]["schemas"]["VehicleEvent"];
     for (kind, event) in of_every_kind(terminal) {

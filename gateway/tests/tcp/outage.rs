@@ -1,27 +1,15 @@
 //! What an outage of the database leaves behind: who is online, what alarms are told.
 
-mod support;
-
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::support::{Device, WITHIN, World, at, codes, location, wait_for};
 use cluster::{Bus, EventStream};
 use futures_util::StreamExt as _;
 use gateway::{Admission, Deps, Gateway};
 use model::{Alarm, AlarmChange, Event, Scope};
-use support::{Device, WITHIN, World, codes, location, wait_for};
 
 const SIM: &str = "13900000013";
-
-/// An hour ago, the same for the whole run: a resend says the same time again.
-static BEGIN: LazyLock<DateTime<Utc>> = LazyLock::new(|| {
-    DateTime::from_timestamp(Utc::now().timestamp(), 0).expect("a time") - TimeDelta::hours(1)
-});
-
-fn at(second: i64) -> DateTime<Utc> {
-    *BEGIN + TimeDelta::seconds(second)
-}
 
 /// What is told of alarms until one ends.
 async fn alarms_until_the_end(events: &mut EventStream) -> Vec<(AlarmChange, Alarm)> {

@@ -1,11 +1,9 @@
 //! Bad input on the 808 link: for each case the reply, the counter, and whether the link stays open, as
 //! docs/device-links.md says. Nothing stored is lost by any of it.
 
-mod support;
-
+use crate::support::{Device, World, location, trouble, wait_for, wait_for_trouble};
 use gateway::{Admission, Gateway, Trouble};
 use protocol::jt808::Package;
-use support::{Device, World, location, trouble, wait_for, wait_for_trouble};
 
 const SIM: &str = "13900000009";
 

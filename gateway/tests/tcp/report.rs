@@ -1,20 +1,13 @@
 //! Reports on their way: normalised, stored once, acknowledged, told to whoever listens.
 
-mod support;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::support::{Device, World, at, location};
+use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use gateway::Admission;
 use model::{AlarmChange, AlarmKind, Event};
 use protocol::jt808::message::encode_batch;
-use support::{Device, World, location};
 
 const SIM: &str = "13900000011";
-
-fn at(second: i64) -> DateTime<Utc> {
-    let now = DateTime::from_timestamp(Utc::now().timestamp(), 0).expect("a time");
-    now - TimeDelta::hours(1) + TimeDelta::seconds(second)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resend_of_each_kind_is_acknowledged_and_stored_once() {

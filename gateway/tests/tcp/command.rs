@@ -1,12 +1,10 @@
 //! Commands to a terminal: what goes over the wire, and every way in which one ends.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{Device, World, wait_for};
 use gateway::{Admission, Gateway};
 use model::{Channel, Command, Profile, Reply, SendError, TerminalId, VideoCodec};
-use support::{Device, World, wait_for};
 
 const SIM: &str = "13900000010";
 

@@ -1,22 +1,14 @@
 //! What becomes of a terminal's report where storing is not as simple as a commit: DESIGN rules 6.2 and 6.4, seen
 //! from the link.
 
-mod support;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::support::{Device, World, at, location, trouble, wait_for};
 use db::testing::Link;
 use db::{Db, DbSettings};
 use futures_util::{FutureExt as _, StreamExt as _};
 use gateway::{Admission, Trouble};
 use model::Event;
-use support::{Device, World, location, trouble, wait_for};
 
 const SIM: &str = "13900000061";
-
-/// An hour ago and some minutes.
-fn at(minute: i64) -> DateTime<Utc> {
-    Utc::now() - TimeDelta::minutes(60 - minute)
-}
 
 /// The commit's reply is lost with the connection. The batch goes again: it is acknowledged, stored once, and the
 /// alarm that began with it is told of, once.
@@ -66,8 +58,8 @@ async fn poison_row_that_blocks_its_batch() {
     let mut device = Device::online(gateway.addr(), SIM).await;
     let mut serials = Vec::new();
     for number in [1, 666, 2, 3] {
-        let minute = i64::from(number % 60);
-        serials.push(device.send(0x0200, &location(at(minute), 0, number)).await);
+        let second = i64::from(number % 60);
+        serials.push(device.send(0x0200, &location(at(second), 0, number)).await);
     }
     for serial in serials {
         assert_eq!(device.reply_to(serial).await, 0);

@@ -1,11 +1,9 @@
 //! Bodies with a field that nobody knows, or of a type that does not fit: what is answered, and that nothing is done.
 
-mod support;
-
+use crate::support::connection::Connection;
+use crate::support::{PASSWORD, Server};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::connection::Connection;
-use support::{PASSWORD, Server};
 
 /// `body` with one field more, or one that is another.
 fn with(body: &Value, field: &str, value: Value) -> Value {

@@ -1,11 +1,9 @@
 //! Asking for a live stream: what is answered, and which channels there are. That it plays: the root's tests.
 
-mod support;
-
+use crate::support::{Server, Tenant};
 use model::{AudioCodec, AvAttributes, VideoCodec};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Server, Tenant};
 
 /// What a recorder of two cameras with H.265 and G.711A says of itself.
 const AV: AvAttributes = AvAttributes {

@@ -1,8 +1,9 @@
 //! The latest-status table behind `/positions/latest`: filled, fed, filtered, paged, and put right when events
 //! were missed.
 
-mod support;
-
+use crate::support::cmsv6::{call, session};
+use crate::support::sse::Subscriber;
+use crate::support::{Server, Tenant, wait_for};
 use chrono::{TimeDelta, Utc};
 use cluster::Events as _;
 use db::ROOT_COMPANY;
@@ -11,9 +12,6 @@ use model::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::cmsv6::{call, session};
-use support::sse::Subscriber;
-use support::{Server, Tenant, wait_for};
 
 fn position(terminal: TerminalId, seconds_ago: i64) -> Position {
     let at = Utc::now() - TimeDelta::seconds(seconds_ago);

@@ -1,15 +1,13 @@
 //! What the CMSV6 face says of a fleet: every key with its type and every code, over what simulated terminals
 //! reported through a real gateway.
 
-mod support;
-
+use crate::support::cmsv6::{PAGINATION, STATUS, assert_shape, call, session};
+use crate::support::drive::Drive;
+use crate::support::{Server, Tenant, wait_for};
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use db::ROOT_COMPANY;
 use model::Permission;
 use serde_json::{Value, json};
-use support::cmsv6::{PAGINATION, STATUS, assert_shape, call, session};
-use support::drive::Drive;
-use support::{Server, Tenant, wait_for};
 
 /// A server with two companies whose terminals drive, and a session of the first.
 struct Stage {

@@ -1,14 +1,12 @@
 //! The CMSV6 face: log-ins, sessions, JSONP. What its actions say of a fleet: `cmsv6_fleet.rs`.
 
-mod support;
-
+use crate::support::cmsv6::{assert_shape, call, password, session};
+use crate::support::{PASSWORD, Server};
 use chrono::{TimeDelta, Utc};
 use db::AccountChange;
 use model::Scope;
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::cmsv6::{assert_shape, call, password, session};
-use support::{PASSWORD, Server};
 
 #[tokio::test]
 async fn login_takes_the_password_or_its_md5_and_logout_ends_the_session() {

@@ -1,10 +1,8 @@
 //! DESIGN rule 6.7: no terminal is locked out because the database is away.
 
-mod support;
-
+use crate::support::{Device, World, codes, location, wait_for, wait_for_trouble};
 use gateway::{Admission, Grant, Trouble};
 use model::{Scope, TerminalId};
-use support::{Device, World, codes, location, wait_for, wait_for_trouble};
 
 const SIM: &str = "13900000002";
 

@@ -1,12 +1,10 @@
 //! Who may call what, for every operation of the document: without a log-in 401, without the right 403,
 //! another company's things 404. An operation that is not covered here fails the test.
 
-mod support;
-
+use crate::support::{Server, Tenant};
 use model::AlarmId;
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Server, Tenant};
 
 /// Operations that need no log-in; nothing else may be added lightly.
 const PUBLIC: [&str; 4] =

@@ -1,14 +1,12 @@
 //! The three admission settings: what an unknown terminal is told, what becomes of it, whether its link
 //! stays.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Device, World, location, wait_for_trouble};
 use db::{Approval, Page, ROOT_COMPANY, VehicleQuery};
 use gateway::{Admission, Trouble};
 use model::Scope;
-use support::{Device, World, location, wait_for_trouble};
 
 const SIM: &str = "13900000006";
 

@@ -1,11 +1,9 @@
 //! Another company's keys, wherever they are given: in bodies, in queries, in the list of waiting terminals. Each is
 //! answered as a key of nothing.
 
-mod support;
-
+use crate::support::Server;
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::Server;
 
 /// A key of nothing.
 const NOTHING: i64 = 999_999;

@@ -1,13 +1,11 @@
 //! TLS: a new certificate is served without a restart.
 
-mod support;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::Server;
 use api::Certificate;
 use reqwest::Client;
-use support::Server;
 
 /// A self-signed pair for `localhost` in both files; its certificate in PEM.
 fn write_pair(dir: &Path) -> String {

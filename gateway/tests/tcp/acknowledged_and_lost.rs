@@ -1,25 +1,11 @@
 //! DESIGN rule 6.1: what is acknowledged is safe, in the database or in the spool; what is not safe is not
 //! acknowledged.
 
-mod support;
-
-use std::sync::LazyLock;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::support::{Device, World, at, location, wait_for, wait_for_trouble};
 use gateway::{Admission, Gateway, Trouble};
 use model::TerminalId;
-use support::{Device, World, location, wait_for, wait_for_trouble};
 
 const SIM: &str = "13900000001";
-
-/// An hour ago, the same for the whole run: a resend says the same time again.
-static BEGIN: LazyLock<DateTime<Utc>> = LazyLock::new(|| {
-    DateTime::from_timestamp(Utc::now().timestamp(), 0).expect("a time") - TimeDelta::hours(1)
-});
-
-fn at(second: i64) -> DateTime<Utc> {
-    *BEGIN + TimeDelta::seconds(second)
-}
 
 /// The odometers of the stored positions, in which the tests count.
 async fn numbers(world: &World, terminal: TerminalId) -> Vec<u32> {

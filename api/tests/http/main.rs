@@ -1,0 +1,16 @@
+//! The crate on real parts: requests over HTTP, a database of its own for each test, simulated terminals.
+
+mod bad_bodies;
+mod before_authentication;
+mod certificate;
+mod cmsv6;
+mod cmsv6_fleet;
+mod database_away;
+mod document;
+mod events;
+mod foreign_ids;
+mod latest;
+mod live;
+mod login;
+mod permissions;
+mod support;

@@ -1,0 +1,12 @@
+//! The crate on real parts: links over TCP, a database of its own for each test, a spool on disk.
+
+mod acknowledged_and_lost;
+mod admission;
+mod bad_input;
+mod before_authentication;
+mod command;
+mod locked_out;
+mod outage;
+mod report;
+mod storing;
+mod support;
