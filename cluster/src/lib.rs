@@ -7,10 +7,14 @@ mod alone;
 mod bus;
 mod listener;
 mod newcomers;
+mod node;
 mod seam;
+mod view;
 
 pub use alone::Alone;
 pub use bus::Bus;
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
+pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
 pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
+pub use view::{Leader, Member, View, Views};

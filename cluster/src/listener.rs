@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Where a role listens and what it tells others to dial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ impl Listener {
     }
 }
 
-/// An address as the other side must dial it. Without a host: whatever host the other side used already.
+/// An address as the other side must dial it, `host:port`. Without a host (`*:port`): whatever host the other side
+/// used already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertise {
     /// A name or an address (IPv6 without brackets).
@@ -62,13 +63,21 @@ impl FromStr for Advertise {
         {
             return Err(wrong());
         }
-        Ok(Self { host: Some(host.to_owned()), port })
+        let host = (host != "*").then(|| host.to_owned());
+        Ok(Self { host, port })
     }
 }
 
 impl fmt::Display for Advertise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.authority("*"))
+    }
+}
+
+/// Without a host as `*:port`, which reads back as the same.
+impl Serialize for Advertise {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -90,6 +99,7 @@ mod tests {
             "[2001:db8::1]:80"
         );
         assert_eq!(Advertise { host: None, port: 1 }.authority("::1"), "[::1]:1");
+        assert_eq!("*:1".parse(), Ok(Advertise { host: None, port: 1 }));
         for wrong in ["", "host", "host:0", "host:x", ":80", "a/b:80", "host:70000"] {
             assert!(wrong.parse::<Advertise>().is_err(), "{wrong}");
         }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures_util::Stream;
+use serde::{Deserialize, Serialize};
 use model::{Command, Event, Filter, Reply, SendError, StreamKey, TerminalId, TerminalLink};
 
 use crate::Advertise;
@@ -39,7 +40,7 @@ pub trait Events: Send + Sync {
 }
 
 /// A media server that viewers can dial.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaServer {
     /// Its viewer port.
     pub viewer: Advertise,
