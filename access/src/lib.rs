@@ -1,13 +1,14 @@
 //! Who may do what: passwords, log-ins, tokens, sessions of the CMSV6 face, play tickets, permissions.
 //!
-//! Everything that stands for a person ends as a [`Principal`] here. Knows no HTTP; what it stores, it
-//! stores through `db`.
+//! Everything that stands for a person ends as a [`Principal`] here; what lets terminals in is [`terminal`].
+//! Knows no HTTP; what it stores, it stores through `db`.
 
 mod key;
 mod login;
 mod logins;
 mod password;
 mod principal;
+pub mod terminal;
 mod throttle;
 mod ticket;
 mod token;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use access::terminal::{Authentication, Registration};
 use bytes::{Bytes, BytesMut};
 use chrono::{SubsecRound as _, Utc};
 use cluster::Newcomer;
@@ -21,7 +22,6 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{self, Authentication, Registration};
 use crate::alarm::Seen;
 use crate::gate::Gate;
 use crate::link::{Link, Order};
@@ -249,7 +249,7 @@ impl Conn {
     ) -> Result<(), End> {
         self.bound_attempts()?;
         let sim = Sim::from_bcd(phone.as_bytes());
-        match admission::register(&self.gate, &sim, edition, &body, &self.peer.ip().to_string()).await {
+        match self.gate.door.register(&sim, edition, &body, &self.peer.ip().to_string()).await {
             Registration::Done { code } => {
                 self.session.registered(Instant::now(), to, RegisterResult::Done, Some(code.as_bytes()));
                 Ok(())
@@ -278,7 +278,7 @@ impl Conn {
     ) -> Result<(), End> {
         self.bound_attempts()?;
         let sim = Sim::from_bcd(phone.as_bytes());
-        match admission::authenticate(&self.gate, &sim, &code).await {
+        match self.gate.door.authenticate(&sim, &code).await {
             Authentication::Admitted { terminal, unchecked } => {
                 self.attempts = 0;
                 self.newcomer = None;
@@ -345,7 +345,7 @@ impl Conn {
             return Ok(());
         };
         let sim = &linked.link.sim;
-        match admission::unregister(&self.gate, linked.terminal).await {
+        match self.gate.door.unregister(linked.terminal).await {
             Ok(()) => tracing::info!(terminal.sim = %sim, "terminal {sim} unregistered"),
             Err(error) => {
                 tracing::warn!(terminal.sim = %sim, %error, "the code of terminal {sim} could not be made void")

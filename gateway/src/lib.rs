@@ -4,15 +4,12 @@
 //! and are answered when they are safe. Knows no HTTP client and no viewer: it publishes events and
 //! carries out commands.
 
-mod admission;
 mod alarm;
-mod code;
 mod command;
 mod conn;
 mod disk;
 mod drain;
 mod gate;
-mod known;
 mod link;
 mod listener;
 mod normalise;
@@ -26,14 +23,14 @@ mod writer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use access::terminal::AuthCodes;
 use cluster::{Events, Terminals};
 use db::Db;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use code::{AuthCodes, AuthKey, CODE_CHARS_MAX, CodeError, Grant};
-pub use settings::{Admission, Settings};
+pub use settings::Settings;
 pub use stats::Stats;
 pub use trouble::Trouble;
 
@@ -115,7 +112,7 @@ impl Gateway {
         rest.spawn(presence::run(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(trouble::summarise(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(listener::accept(Arc::clone(&gate), listener, links.clone(), stop.clone()));
-        tracing::info!(%addr, admission = ?gate.settings.admission, "terminals are served on {addr}");
+        tracing::info!(%addr, admission = ?gate.door.admission(), "terminals are served on {addr}");
         Ok(Self { addr, gate, stop, links, stop_rest, rest })
     }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use access::terminal::Admission;
+
 use crate::disk::LocalDisk;
 use crate::disk::faulty::FaultyDisk;
 use crate::spool::{Record, Spool};
-use crate::{Admission, Gateway, Trouble};
+use crate::{Gateway, Trouble};
 
 #[path = "../tests/tcp/support/mod.rs"]
 mod support;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use access::terminal::{Admission, AuthCodes, AuthKey};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::BytesMut;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -66,12 +67,12 @@ async fn measure(what: &Positions, db: &Db, folder: &std::path::Path) -> Result<
     let events: Arc<dyn Events> = Arc::new(Bus::default());
     let settings = gateway::Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        admission: gateway::Admission::Open,
+        admission: Admission::Open,
         spool_dir: folder.join("spool"),
         ..gateway::Settings::default()
     };
-    let key = gateway::AuthKey { id: 1, secret: rand::random() };
-    let codes = gateway::AuthCodes::new(key, Vec::new());
+    let key = AuthKey { id: 1, secret: rand::random() };
+    let codes = AuthCodes::new(key, Vec::new());
     let deps = gateway::Deps { db: db.clone(), events, codes };
     let gateway = Box::pin(gateway::Gateway::start(settings, deps)).await.context("start the gateway")?;
 

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use crate::support::{Device, World, location, wait_for_trouble};
+use access::terminal::Admission;
 use db::{Approval, Page, ROOT_COMPANY, VehicleQuery};
-use gateway::{Admission, Trouble};
+use gateway::Trouble;
 use model::Scope;
 
 const SIM: &str = "13900000006";

@@ -2,7 +2,8 @@
 //! docs/device-links.md says. Nothing stored is lost by any of it.
 
 use crate::support::{Device, World, location, trouble, wait_for, wait_for_trouble};
-use gateway::{Admission, Gateway, Trouble};
+use access::terminal::Admission;
+use gateway::{Gateway, Trouble};
 use protocol::jt808::Package;
 
 const SIM: &str = "13900000009";

@@ -1,8 +1,9 @@
 //! DESIGN rule 6.8: nothing before authentication.
 
 use crate::support::{Device, World, location, trouble, wait_for, wait_for_trouble};
+use access::terminal::Admission;
 use futures_util::StreamExt as _;
-use gateway::{Admission, Trouble};
+use gateway::Trouble;
 use model::{Event, Presence};
 
 const SIM: &str = "13900000004";

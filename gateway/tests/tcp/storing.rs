@@ -2,10 +2,11 @@
 //! from the link.
 
 use crate::support::{Device, World, at, location, trouble, wait_for};
+use access::terminal::Admission;
 use db::testing::Link;
 use db::{Db, DbSettings};
 use futures_util::{FutureExt as _, StreamExt as _};
-use gateway::{Admission, Trouble};
+use gateway::Trouble;
 use model::Event;
 
 const SIM: &str = "13900000061";

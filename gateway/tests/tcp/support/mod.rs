@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use access::terminal::{Admission, AuthCodes, AuthKey};
 use chrono::{DateTime, TimeDelta, Utc};
 use cluster::{Bus, Events as _};
 use db::testing::TestDb;
 use db::{Db, DbSettings, PoolSettings, Terminal};
-use gateway::{Admission, AuthCodes, AuthKey, Deps, Gateway, Settings};
+use gateway::{Deps, Gateway, Settings};
 use model::{CompanyId, Filter, Position, Scope, TerminalId};
 
 pub use device::{Device, location};
