@@ -189,9 +189,9 @@ impl Viewers for Everybody {
         Ok(AccountId(1))
     }
 
-    async fn open_session(
+    async fn open_by_login(
         &self,
-        _session: &str,
+        _login: &str,
         device: &str,
         channel: Channel,
         profile: Profile,

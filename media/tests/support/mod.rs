@@ -116,14 +116,14 @@ impl Viewers for FakeViewers {
         }
     }
 
-    async fn open_session(
+    async fn open_by_login(
         &self,
-        session: &str,
+        login: &str,
         device: &str,
         channel: Channel,
         profile: Profile,
     ) -> Result<(AccountId, StreamKey), Refusal> {
-        match (session, device) {
+        match (login, device) {
             ("good", "D") => Ok((AccountId(1), StreamKey::live(TerminalId(42), channel, profile))),
             ("good", _) => Err(Refusal::NotFound),
             ("powerless", _) => Err(Refusal::Forbidden),
