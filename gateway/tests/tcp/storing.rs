@@ -3,8 +3,6 @@
 
 use crate::support::{Device, World, at, location, trouble, wait_for};
 use access::terminal::Admission;
-use db::testing::Link;
-use db::{Db, DbSettings};
 use futures_util::{FutureExt as _, StreamExt as _};
 use gateway::Trouble;
 use model::Event;
@@ -15,14 +13,12 @@ const SIM: &str = "13900000061";
 /// alarm that began with it is told of, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_commit_taken_for_commit() {
-    let mut world = World::new().await.admission(Admission::Known);
+    let world = World::new().await.admission(Admission::Known);
     let terminal = world.terminal(SIM).await.id;
-    let link = Link::new(world.database.conninfo());
-    world.db = Db::connect(link.conninfo(), DbSettings::default()).await.expect("the database is there");
     let gateway = world.start().await;
     let mut device = Device::online(gateway.addr(), SIM).await;
     let mut events = world.events();
-    link.lose_commit_of("INSERT INTO position (terminal_id");
+    world.switch.lose_commit_of("INSERT INTO position (terminal_id");
     device.report(&location(at(1), 0b1, 1)).await;
     assert_eq!(trouble(&gateway, Trouble::StoreRepeated), 1);
     assert!(!gateway.stats().database_away, "one lost reply is no outage");

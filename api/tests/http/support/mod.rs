@@ -17,7 +17,7 @@ use api::{Api, Deps, Settings};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
-use db::testing::{Link, TestDb};
+use db::testing::{Switch, TestDb};
 use db::{Db, DbSettings, NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
 use model::{
     AccountId, AlarmId, AlarmSet, AvAttributes, Command, CompanyId, Permission, Position, Reply, Report,
@@ -138,12 +138,12 @@ impl Server {
         Self::set(None, true).await
     }
 
-    /// Over a link that can lose the reply to a commit.
-    pub async fn linked() -> (Self, Link) {
+    /// With a switch in the line to its database.
+    pub async fn switched() -> (Self, Switch) {
         let database = TestDb::new().await;
-        let link = Link::new(database.conninfo());
-        let db = Db::connect(link.conninfo(), DbSettings::default()).await.expect("it takes connections");
-        (Self::over(database, db, None, false).await, link)
+        let switch = Switch::new(database.conninfo());
+        let db = Db::connect(switch.conninfo(), DbSettings::default()).await.expect("it takes connections");
+        (Self::over(database, db, None, false).await, switch)
     }
 
     async fn set(tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {

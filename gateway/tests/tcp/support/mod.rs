@@ -4,7 +4,6 @@
 #![allow(unreachable_pub, reason = "included as a module of each test")]
 
 mod device;
-mod switch;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -13,13 +12,12 @@ use std::time::{Duration, Instant};
 use access::terminal::{Admission, AuthCodes, AuthKey};
 use chrono::{DateTime, TimeDelta, Utc};
 use cluster::{Bus, Events as _};
-use db::testing::TestDb;
+use db::testing::{Switch, TestDb};
 use db::{Db, DbSettings, PoolSettings, Terminal};
 use gateway::{Deps, Gateway, Settings};
 use model::{CompanyId, Filter, Position, Scope, TerminalId};
 
 pub use device::{Device, location};
-pub use switch::Switch;
 
 /// How long a condition may take to come true.
 pub const WITHIN: Duration = Duration::from_secs(20);
@@ -48,7 +46,7 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let database = TestDb::new().await;
-        let switch = Switch::new(database.conninfo()).await;
+        let switch = Switch::new(database.conninfo());
         let pool = PoolSettings { connections: 2, wait_timeout_ms: 2_000, query_timeout_ms: 3_000 };
         let limits = DbSettings {
             write: pool,
