@@ -14,7 +14,7 @@ use clap::Args;
 use cluster::{Bus, Events};
 use db::private::{PrivateServer, PrivateSettings};
 use db::{Db, DbSettings};
-use model::{AlarmSet, Position, Report, StatusSet, TerminalId};
+use model::{Position, Report, StatusSet, TerminalId};
 use protocol::jt808::message::{Authentication, GeneralReply, RegisterAnswer, Registration};
 use protocol::jt808::{
     BcdTime, Deframer, Edition, FrameSettings, Header, LocationReport, Phone, Text, frame, id,
@@ -300,21 +300,14 @@ fn plain_report(begin: DateTime<Utc>, writer: usize, number: usize) -> Report {
     let mut body = vec![0u8; 38];
     body[..8].copy_from_slice(&(number as u64).to_be_bytes());
     let position = Position {
-        terminal,
-        device_time: Some(at),
-        received_at: Utc::now(),
         latitude: 31.0,
         longitude: 121.0,
-        altitude_m: 0,
         speed_kmh: 42.3,
         direction_deg: 90,
         status: StatusSet(0b11),
-        alarms: AlarmSet::default(),
         mileage_km: Some(25.8),
         fuel_l: Some(10.0),
-        recorder_speed_kmh: None,
-        signal: None,
-        satellites: None,
+        ..Position::blank(terminal, Some(at), Utc::now())
     };
     Report {
         position,

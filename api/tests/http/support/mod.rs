@@ -96,21 +96,12 @@ pub struct Tenant {
 /// A position of `terminal` with an emergency, received when it was taken.
 pub fn position(terminal: TerminalId, time: DateTime<Utc>) -> Position {
     Position {
-        terminal,
-        device_time: Some(time),
-        received_at: time,
         latitude: 31.2,
         longitude: 121.5,
-        altitude_m: 4,
         speed_kmh: 60.5,
-        direction_deg: 90,
         status: StatusSet(3),
         alarms: AlarmSet(1),
-        mileage_km: None,
-        fuel_l: None,
-        recorder_speed_kmh: None,
-        signal: None,
-        satellites: None,
+        ..Position::blank(terminal, Some(time), time)
     }
 }
 
