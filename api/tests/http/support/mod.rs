@@ -24,7 +24,6 @@ use model::{
     RoleId, Scope, SendError, StatusSet, StreamKey, TerminalId, TerminalLink, VehicleId,
 };
 use reqwest::{Method, RequestBuilder, Response};
-use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 /// The password of every account here.
@@ -117,16 +116,12 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::with(None).await
-    }
-
-    pub async fn with(tls: Option<Arc<ServerConfig>>) -> Self {
-        Self::set(tls, false).await
+        Self::set(false).await
     }
 
     /// With documents that need no log-in.
     pub async fn with_public_docs() -> Self {
-        Self::set(None, true).await
+        Self::set(true).await
     }
 
     /// With a switch in the line to its database.
@@ -134,16 +129,16 @@ impl Server {
         let database = TestDb::new().await;
         let switch = Switch::new(database.conninfo());
         let db = Db::connect(switch.conninfo(), DbSettings::default()).await.expect("it takes connections");
-        (Self::over(database, db, None, false).await, switch)
+        (Self::over(database, db, false).await, switch)
     }
 
-    async fn set(tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {
+    async fn set(public_docs: bool) -> Self {
         let database = TestDb::new().await;
         let db = database.db().clone();
-        Self::over(database, db, tls, public_docs).await
+        Self::over(database, db, public_docs).await
     }
 
-    async fn over(database: TestDb, db: Db, tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {
+    async fn over(database: TestDb, db: Db, public_docs: bool) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let access = Access::new(db.clone(), Keys::generate());
         let events = Arc::new(Bus::default());
@@ -161,7 +156,7 @@ impl Server {
             terminals: Arc::clone(&terminals) as _,
             placement: Arc::new(OneMedia),
             media: None,
-            tls,
+            tls: None,
         };
         let api = Api::start(settings, deps).await.expect("it starts");
         let addr = api.addr();
