@@ -88,6 +88,24 @@ async fn a_link_speaks_for_one_terminal_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_are_bounded() {
+    let mut world = World::new().await.admission(Admission::Known);
+    world.terminal(SIM).await;
+    world.settings.connections_max = 2;
+    let gateway = world.start().await;
+    let mut online = Device::online(gateway.addr(), SIM).await;
+    let mut stranger = Device::connect(gateway.addr(), SIM).await;
+    stranger.assert_quiet().await;
+    let mut third = Device::connect(gateway.addr(), SIM).await;
+    third.assert_closed().await;
+    wait_for_trouble(&gateway, Trouble::ConnectionsFull, 1).await;
+    online.assert_alive().await;
+    stranger.assert_quiet().await;
+    assert_eq!(gateway.stats().terminals, 1);
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_bounded() {
     let mut world = World::new().await.admission(Admission::Known);
     world.terminal(SIM).await;

@@ -1,7 +1,7 @@
 //! What becomes of a terminal's report where storing is not as simple as a commit: DESIGN rules 6.2 and 6.4, seen
 //! from the link.
 
-use crate::support::{Device, World, at, location, trouble, wait_for};
+use crate::support::{Device, World, at, location, trouble, wait_for, wait_for_trouble};
 use access::terminal::Admission;
 use futures_util::{FutureExt as _, StreamExt as _};
 use gateway::Trouble;
@@ -64,5 +64,30 @@ async fn poison_row_that_blocks_its_batch() {
     assert_eq!(world.track(terminal).await.len(), 3);
     assert_eq!(gateway.stats().quarantined, 1);
     device.report(&location(at(4), 0, 4)).await;
+    gateway.shutdown().await;
+}
+
+/// Neither the rows nor an outage are at fault. Nothing is acknowledged, nothing spooled, and the terminal sends it
+/// again until somebody has mended the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_refuses_for_no_fault_of_the_rows_is_left_unanswered() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal(SIM).await.id;
+    let gateway = world.start().await;
+    let mut device = Device::online(gateway.addr(), SIM).await;
+    drop(world.database.hold(
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$; \
+         CREATE TRIGGER broken BEFORE INSERT ON position FOR EACH STATEMENT EXECUTE FUNCTION broken(); COMMIT",
+    ));
+    device.send(0x0200, &location(at(1), 0, 1)).await;
+    wait_for_trouble(&gateway, Trouble::StoreFailed, 1).await;
+    device.assert_quiet().await;
+    let stats = gateway.stats();
+    assert!(!stats.database_away, "it answers");
+    assert_eq!((stats.acknowledged, stats.spooled, stats.quarantined), (0, 0, 0));
+
+    drop(world.database.hold("DROP TRIGGER broken ON position; COMMIT"));
+    device.report(&location(at(1), 0, 1)).await;
+    assert_eq!(world.track(terminal).await.len(), 1);
     gateway.shutdown().await;
 }

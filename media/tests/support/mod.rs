@@ -266,6 +266,13 @@ impl Camera {
         }
         recording
     }
+
+    /// A frame that no camera made, now.
+    pub fn made_up(&mut self, kind: DataType, payload_type: PayloadType, data: &[u8]) -> (u64, Vec<u8>) {
+        let mut wire = Vec::new();
+        self.packetizer.frame(kind, payload_type, self.now_ms, data, &mut wire);
+        (self.now_ms, wire)
+    }
 }
 
 /// The access units of a test picture.

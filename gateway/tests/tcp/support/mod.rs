@@ -134,13 +134,22 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Waits until `condition` gives something.
-pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = Instant::now() + WITHIN;
+pub async fn wait_for<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
+    wait_long_for(what, WITHIN, condition).await
+}
+
+/// The same for what has a time of its own.
+pub async fn wait_long_for<T>(
+    what: &str,
+    within: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let until = Instant::now() + within;
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(Instant::now() < until, "waited {WITHIN:?} for {what}");
+        assert!(Instant::now() < until, "waited {within:?} for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
