@@ -38,8 +38,8 @@ pub(crate) struct Config {
     pub(crate) rtsp: Unbuilt,
     /// RTMP viewers; not built yet.
     pub(crate) rtmp: Unbuilt,
-    /// Prometheus; not built yet.
-    pub(crate) metrics: Unbuilt,
+    /// Numbers for Prometheus, and whether the node lives and can serve.
+    pub(crate) metrics: Metrics,
     /// TLS on every HTTP listener.
     pub(crate) tls: Tls,
     /// The CMSV6 face.
@@ -157,6 +157,29 @@ impl Live {
     /// Port 6602 unless set.
     pub(crate) fn listener(&self) -> Listener {
         listener(self.listen, self.advertise.as_ref(), 6602)
+    }
+}
+
+/// `[metrics]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Metrics {
+    listen: Option<std::net::SocketAddr>,
+    /// Accepted as every listener's is; nobody is told it.
+    #[serde(rename = "advertise")]
+    _advertise: Option<Advertise>,
+}
+
+impl Metrics {
+    /// Port 9090 of the loopback address unless set.
+    pub(crate) fn listener(&self) -> Listener {
+        let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 9090));
+        Listener { listen: self.listen.unwrap_or(loopback), advertise: None }
+    }
+
+    /// Whether somebody chose the address: then it has to be free.
+    pub(crate) fn is_set(&self) -> bool {
+        self.listen.is_some()
     }
 }
 
@@ -310,9 +333,18 @@ mod tests {
     fn listeners_not_built_yet_are_accepted_and_unused() {
         let set = env(&[
             ("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"),
-            ("MOTORCADE__METRICS__LISTEN", "127.0.0.1:0"),
+            ("MOTORCADE__TALK__LISTEN", "127.0.0.1:0"),
         ]);
         Config::parse("", set).expect("parses");
+    }
+
+    #[test]
+    fn metrics_stay_on_loopback_unless_set() {
+        let metrics = Config::default().metrics;
+        assert!(metrics.listener().listen.ip().is_loopback() && !metrics.is_set());
+        let set = env(&[("MOTORCADE__METRICS__LISTEN", "0.0.0.0:9")]);
+        let metrics = Config::parse("", set).expect("parses").metrics;
+        assert_eq!((metrics.listener().listen.port(), metrics.is_set()), (9, true));
     }
 
     #[test]

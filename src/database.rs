@@ -110,6 +110,12 @@ impl Care {
         *self.stage.borrow() == Stage::Ready
     }
 
+    /// Whether the database is up to date, asked again and again.
+    pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let stage = self.stage.clone();
+        move || *stage.borrow() == Stage::Ready
+    }
+
     /// Resolves when the database is up to date.
     pub(crate) fn ready(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stage = self.stage.clone();

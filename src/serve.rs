@@ -13,12 +13,13 @@ use api::Certificate;
 use cluster::{Advertise, Alone, Bus, Events, Terminals};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::cli::{Role, Serve, runtime, start_log};
 use crate::config::Config;
 use crate::database::{Care, Database};
 use crate::demo::Demo;
+use crate::metrics::{Meters, Metrics, NodeMeter};
 use crate::secrets::Secrets;
 use crate::viewers::Rights;
 
@@ -76,6 +77,7 @@ struct Node {
     api: Option<api::Api>,
     media: Option<Arc<media::MediaServer>>,
     gateway: gateway::Gateway,
+    metrics: Option<Metrics>,
     care: Care,
     database: Database,
     tls: bool,
@@ -171,11 +173,23 @@ impl Node {
             None
         };
 
+        let metrics = metrics(&config, &gateway, media.as_ref(), &care).await?;
+
         let mut demo = demo.then(|| Demo::start(care.ready(), db.clone(), data, gateway.addr()));
         if let Some(demo) = demo.as_mut().filter(|_| care.is_ready()) {
             demo.started().await.context("start the demo")?;
         }
-        Ok(Self { demo, api, media, gateway, care, database, tls: tls.is_some(), _certificate: certificate })
+        Ok(Self {
+            demo,
+            api,
+            media,
+            gateway,
+            metrics,
+            care,
+            database,
+            tls: tls.is_some(),
+            _certificate: certificate,
+        })
     }
 
     /// One line of JSON on standard output, and the URL on standard error.
@@ -186,6 +200,9 @@ impl Node {
         if let Some(media) = &self.media {
             put("media", media.viewer_addr());
             put("live", media.live_addr());
+        }
+        if let Some(metrics) = &self.metrics {
+            put("metrics", metrics.addr());
         }
         if let Some(api) = &self.api {
             put("web", api.addr());
@@ -210,8 +227,34 @@ impl Node {
             media.shutdown().await;
         }
         self.gateway.shutdown().await;
+        if let Some(metrics) = self.metrics {
+            metrics.stop();
+        }
         self.care.stop();
         self.database.stop().await
+    }
+}
+
+/// The listener for Prometheus and probes. Where its usual port is taken and nobody chose it, the node goes without.
+async fn metrics(
+    config: &Config,
+    gateway: &gateway::Gateway,
+    media: Option<&Arc<media::MediaServer>>,
+    care: &Care,
+) -> Result<Option<Metrics>> {
+    let meters = Meters { gateway: Some(gateway.meter()), media: media.cloned() };
+    let node = NodeMeter { node: config.gateway.node.clone(), database: Arc::new(care.watch()) };
+    let is_there = care.watch();
+    let readiness = Arc::new(move || {
+        if is_there() { Ok(()) } else { Err("the database is not there yet".to_owned()) }
+    });
+    match Metrics::start(&config.metrics.listener(), meters, node, readiness).await {
+        Ok(metrics) => Ok(Some(metrics)),
+        Err(error) if !config.metrics.is_set() => {
+            warn!("no metrics are served: {error:#}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -61,6 +61,7 @@ async fn a_database_that_would_lose_data_is_refused_before_anything_is_ready() {
         ("MOTORCADE__GATEWAY__LISTEN", "127.0.0.1:0"),
         ("MOTORCADE__MEDIA__LISTEN", "127.0.0.1:0"),
         ("MOTORCADE__LIVE__LISTEN", "127.0.0.1:0"),
+        ("MOTORCADE__METRICS__LISTEN", "127.0.0.1:0"),
     ];
     // again and again: which of two ends of a start is seen first is chance
     for _ in 0..6 {

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use settings::Settings;
-pub use stats::Stats;
+pub use stats::{Meter, Stats};
 pub use trouble::Trouble;
 
 use disk::{Disk, LocalDisk};
@@ -129,6 +129,11 @@ impl Gateway {
     /// What it did and met since its start.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.gate)
+    }
+
+    /// Reads [`stats`](Self::stats) elsewhere.
+    pub fn meter(&self) -> Meter {
+        Meter { gate: Arc::clone(&self.gate) }
     }
 
     /// Stops taking connections, closes those there are, stores what waits, tells the database that the

@@ -22,6 +22,7 @@ pub struct Ready {
     pub gateway: SocketAddr,
     pub media: SocketAddr,
     pub live: SocketAddr,
+    pub metrics: SocketAddr,
 }
 
 /// How a platform is started.
@@ -34,7 +35,7 @@ impl Default for Options {
     /// Every listener on a free port of the loopback address.
     fn default() -> Self {
         let mut options = Self { args: Vec::new(), env: Vec::new() };
-        for listener in ["WEB", "GATEWAY", "MEDIA", "LIVE"] {
+        for listener in ["WEB", "GATEWAY", "MEDIA", "LIVE", "METRICS"] {
             options = options.env(&format!("MOTORCADE__{listener}__LISTEN"), "127.0.0.1:0");
         }
         options.env("MOTORCADE_ADMIN_PASSWORD", PASSWORD)
@@ -128,6 +129,7 @@ impl Platform {
             ("GATEWAY", self.ready.gateway),
             ("MEDIA", self.ready.media),
             ("LIVE", self.ready.live),
+            ("METRICS", self.ready.metrics),
         ] {
             options = options.env(&format!("MOTORCADE__{name}__LISTEN"), &addr.to_string());
         }
