@@ -16,7 +16,7 @@ const DELETES_MAX: u32 = 20;
 /// Connections unused for this long are closed.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 
-/// How long the record of changes goes back, days.
+/// How long the record of changes, and of what happened to nodes, goes back, days.
 const AUDIT_DAYS: u64 = 730;
 
 /// What one round of maintenance did. Of very many rows that are to go, the rest goes in later rounds.
@@ -34,6 +34,8 @@ pub struct Maintained {
     pub quarantined_dropped: usize,
     /// Entries of the record of changes dropped.
     pub changes_dropped: usize,
+    /// What happened to nodes, dropped.
+    pub events_dropped: usize,
     /// Lapsed logins forgotten, opaque ones too.
     pub logins_forgotten: usize,
 }
@@ -60,10 +62,11 @@ impl Db {
             alarms_dropped = self.drop_rows("alarm", "end_at < $1", oldest).await;
         }
         let quarantined_dropped = self.bound_quarantine().await;
-        let changes_dropped = match now.checked_sub_days(Days::new(AUDIT_DAYS)) {
-            Some(oldest) => self.drop_rows("audit", "at < $1", oldest).await,
-            None => Ok(0),
-        };
+        let (mut changes_dropped, mut events_dropped) = (Ok(0), Ok(0));
+        if let Some(oldest) = now.checked_sub_days(Days::new(AUDIT_DAYS)) {
+            changes_dropped = self.drop_rows("audit", "at < $1", oldest).await;
+            events_dropped = self.drop_rows("node_event", "at < $1", oldest).await;
+        }
         let logins = self.drop_rows("login", "expires_at < $1", now).await;
         let opaque = self.drop_rows("opaque_login", "expires_at < $1", now).await;
         self.close_idle(IDLE_MAX);
@@ -74,6 +77,7 @@ impl Db {
             alarms_dropped: alarms_dropped?,
             quarantined_dropped: quarantined_dropped?,
             changes_dropped: changes_dropped?,
+            events_dropped: events_dropped?,
             logins_forgotten: logins? + opaque?,
         })
     }

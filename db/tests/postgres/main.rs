@@ -4,6 +4,7 @@ mod bounds;
 mod connecting;
 mod days;
 mod durability;
+mod node;
 mod people;
 mod private;
 mod schema;

@@ -1,0 +1,2 @@
+DROP TABLE node_event;
+DROP TABLE leadership;

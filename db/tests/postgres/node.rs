@@ -1,0 +1,62 @@
+//! What a cluster's leader writes: once, and not under an epoch that is over.
+
+use db::testing::TestDb;
+use db::{LeaderError, NodeEventKind, NodeLife, Page};
+use model::Scope;
+
+use crate::support::terminal;
+
+fn life(incarnation: u64) -> NodeLife {
+    NodeLife { node: "gw1".to_owned(), incarnation }
+}
+
+#[tokio::test]
+async fn what_an_old_leader_still_writes_is_refused() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    assert!(db.node_happened(7, &life(1), NodeEventKind::Joined, "").await.expect("written"));
+    assert!(db.node_happened(9, &life(1), NodeEventKind::Draining, "").await.expect("a later leader's"));
+
+    let old = db.node_happened(8, &life(1), NodeEventKind::Drained, "").await;
+    assert!(matches!(old, Err(LeaderError::OldEpoch { given: 8, seen: 9 })), "{old:?}");
+    let old = db.node_lost(8, &life(1)).await;
+    assert!(matches!(old, Err(LeaderError::OldEpoch { given: 8, seen: 9 })), "{old:?}");
+
+    let events = db.node_events(&Scope::platform(), None, &Page::default()).await.expect("read").items;
+    let kinds: Vec<_> = events.iter().map(|event| (event.kind, event.epoch)).collect();
+    assert_eq!(kinds, [(NodeEventKind::Draining, 9), (NodeEventKind::Joined, 7)], "the latest first");
+}
+
+#[tokio::test]
+async fn a_node_joins_and_is_lost_once_in_each_of_its_lives() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    for (life, is_new) in [(life(u64::MAX), true), (life(u64::MAX), false), (life(2), true)] {
+        assert_eq!(db.node_happened(1, &life, NodeEventKind::Joined, "").await.expect("written"), is_new);
+    }
+    // it may be drained as often as somebody likes
+    for _ in 0..2 {
+        assert!(db.node_happened(1, &life(2), NodeEventKind::Drained, "said twice").await.expect("written"));
+    }
+    let mut page = Page::new(None, Some(3)).expect("valid");
+    let first = db.node_events(&Scope::platform(), Some("gw1"), &page).await.expect("read");
+    assert_eq!(first.items.len(), 3);
+    page = page.at(first.next_cursor.expect("there is one more"));
+    let last = db.node_events(&Scope::platform(), Some("gw1"), &page).await.expect("read");
+    assert_eq!((last.items.len(), last.next_cursor), (1, None));
+    assert!(db.node_events(&Scope::platform(), Some("gw2"), &Page::default()).await.expect("read").items.is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_node_s_terminals_are_offline_but_not_those_that_moved_on() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    let (stays, moves) = (terminal(&test, "1").await, terminal(&test, "2").await);
+    let peers = |terminal| [(terminal, "10.0.0.9".to_owned())];
+    for terminal in [stays, moves] {
+        db.sessions_opened("gw1", &peers(terminal)).await.expect("opened");
+    }
+    db.sessions_opened("gw2", &peers(moves)).await.expect("opened");
+    assert_eq!(db.node_lost(1, &life(1)).await.expect("written"), [stays]);
+    assert!(db.node_lost(1, &life(1)).await.expect("written").is_empty());
+}
