@@ -331,10 +331,8 @@ mod tests {
 
     #[test]
     fn listeners_not_built_yet_are_accepted_and_unused() {
-        let set = env(&[
-            ("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"),
-            ("MOTORCADE__TALK__LISTEN", "127.0.0.1:0"),
-        ]);
+        let set =
+            env(&[("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"), ("MOTORCADE__TALK__LISTEN", "127.0.0.1:0")]);
         Config::parse("", set).expect("parses");
     }
 

@@ -245,9 +245,8 @@ async fn metrics(
     let meters = Meters { gateway: Some(gateway.meter()), media: media.cloned() };
     let node = NodeMeter { node: config.gateway.node.clone(), database: Arc::new(care.watch()) };
     let is_there = care.watch();
-    let readiness = Arc::new(move || {
-        if is_there() { Ok(()) } else { Err("the database is not there yet".to_owned()) }
-    });
+    let readiness =
+        Arc::new(move || if is_there() { Ok(()) } else { Err("the database is not there yet".to_owned()) });
     match Metrics::start(&config.metrics.listener(), meters, node, readiness).await {
         Ok(metrics) => Ok(Some(metrics)),
         Err(error) if !config.metrics.is_set() => {

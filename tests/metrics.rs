@@ -30,11 +30,7 @@ async fn prometheus_reads_what_the_roles_count() {
     }
     assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
     assert!(text.ends_with("# EOF\n"), "{text}");
-    assert_eq!(
-        text.matches("# TYPE motorcade_media_trouble ").count(),
-        1,
-        "a family is described once"
-    );
+    assert_eq!(text.matches("# TYPE motorcade_media_trouble ").count(), 1, "a family is described once");
 
     assert_eq!(get("/healthz").await.status(), StatusCode::OK);
     assert_eq!(get("/readyz").await.status(), StatusCode::OK);

@@ -208,12 +208,11 @@ impl Db {
     {
         let done = self
             .links(move |conn| {
-                let ours: Option<EpochRow> = sql_query(
-                    "UPDATE leadership SET epoch = $1 WHERE epoch <= $1 RETURNING epoch",
-                )
-                .bind::<BigInt, _>(epoch)
-                .get_result(conn)
-                .optional()?;
+                let ours: Option<EpochRow> =
+                    sql_query("UPDATE leadership SET epoch = $1 WHERE epoch <= $1 RETURNING epoch")
+                        .bind::<BigInt, _>(epoch)
+                        .get_result(conn)
+                        .optional()?;
                 if ours.is_none() {
                     let seen: EpochRow = sql_query("SELECT epoch FROM leadership").get_result(conn)?;
                     return Ok(Err(seen.epoch));

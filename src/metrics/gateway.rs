@@ -38,7 +38,11 @@ impl Collector for GatewayNumbers {
             ("gateway_reports_quarantined", "Reports that can never be stored as positions", quarantined),
             ("gateway_reports_spooled", "Reports that went to the spool", spooled),
             ("gateway_reports_drained", "Reports that went from the spool to the database", drained),
-            ("gateway_spool_cut_bytes", "Bytes of the spool that were damaged or not given back", spool_cut_bytes),
+            (
+                "gateway_spool_cut_bytes",
+                "Bytes of the spool that were damaged or not given back",
+                spool_cut_bytes,
+            ),
         ] {
             let counter = ConstCounter::new(count);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -47,7 +51,11 @@ impl Collector for GatewayNumbers {
             ("gateway_terminals", "Terminals that are authenticated", terminals as u64),
             ("gateway_spool_bytes", "Bytes in the spool", spool_bytes),
             ("gateway_spool_failed", "Whether the spool's disk failed", u64::from(spool_failed)),
-            ("gateway_database_away", "Whether the database was away at the last attempt", u64::from(database_away)),
+            (
+                "gateway_database_away",
+                "Whether the database was away at the last attempt",
+                u64::from(database_away),
+            ),
         ] {
             let gauge = ConstGauge::new(value as i64);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

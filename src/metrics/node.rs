@@ -24,8 +24,14 @@ impl std::fmt::Debug for NodeMeter {
 
 impl Collector for NodeMeter {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", self.node.clone())]);
-        build.encode(encoder.encode_descriptor("build", "The program and the node", None, build.metric_type())?)?;
+        let build =
+            Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", self.node.clone())]);
+        build.encode(encoder.encode_descriptor(
+            "build",
+            "The program and the node",
+            None,
+            build.metric_type(),
+        )?)?;
         let ready = ConstGauge::new(i64::from((self.database)()));
         let help = "Whether the database is up to date (1) or still awaited (0)";
         ready.encode(encoder.encode_descriptor("database_ready", help, None, ready.metric_type())?)

@@ -29,7 +29,12 @@ impl Collector for ProcessNumbers {
         if let Some(seconds) = cpu_seconds() {
             let counter = ConstCounter::new(seconds);
             let help = "Processor time used, seconds";
-            counter.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, counter.metric_type())?)?;
+            counter.encode(encoder.encode_descriptor(
+                "process_cpu_seconds",
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
         }
         for (name, help, value) in [
             ("process_resident_memory_bytes", "Memory in use, bytes", resident_bytes()),

@@ -117,7 +117,8 @@ impl Machine {
 
     /// Resets every TCP connection that it has with another machine; both ends hear of it.
     pub fn reset(&self) {
-        let done = self.command("ss").args(["-K", "-t", "dst", "10.77.0.0/24"]).stdout(Stdio::null()).status();
+        let done =
+            self.command("ss").args(["-K", "-t", "dst", "10.77.0.0/24"]).stdout(Stdio::null()).status();
         assert!(done.is_ok_and(|status| status.success()), "ss -K");
     }
 
@@ -132,10 +133,13 @@ impl Machine {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let listed = Command::new("ip").args(["netns", "list"]).output().map(|out| out.stdout).unwrap_or_default();
+        let listed =
+            Command::new("ip").args(["netns", "list"]).output().map(|out| out.stdout).unwrap_or_default();
         let listed = String::from_utf8_lossy(&listed).into_owned();
         let ours = listed.lines().filter_map(|line| line.split(' ').next());
-        for namespace in ours.filter(|name| *name == self.name || name.starts_with(&format!("{}-", self.name))) {
+        for namespace in
+            ours.filter(|name| *name == self.name || name.starts_with(&format!("{}-", self.name)))
+        {
             let pids = Command::new("ip").args(["netns", "pids", namespace]).output();
             for pid in String::from_utf8_lossy(&pids.map(|out| out.stdout).unwrap_or_default()).lines() {
                 // threads of this process may be in there; the namespace goes with the last of them

@@ -44,7 +44,13 @@ async fn a_node_joins_and_is_lost_once_in_each_of_its_lives() {
     page = page.at(first.next_cursor.expect("there is one more"));
     let last = db.node_events(&Scope::platform(), Some("gw1"), &page).await.expect("read");
     assert_eq!((last.items.len(), last.next_cursor), (1, None));
-    assert!(db.node_events(&Scope::platform(), Some("gw2"), &Page::default()).await.expect("read").items.is_empty());
+    assert!(
+        db.node_events(&Scope::platform(), Some("gw2"), &Page::default())
+            .await
+            .expect("read")
+            .items
+            .is_empty()
+    );
 }
 
 #[tokio::test]
