@@ -5,6 +5,7 @@
 
 mod alone;
 mod bus;
+mod link;
 mod listener;
 mod newcomers;
 mod node;
@@ -13,8 +14,12 @@ mod view;
 
 pub use alone::Alone;
 pub use bus::Bus;
+pub use link::{LinkChange, LinkFeed, LinkStamp};
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
-pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
+pub use seam::{
+    COPY_BYTES_MAX, Copies, CopyBatch, CopyError, CopyOf, EventStream, Events, Lagged, Media, MediaError,
+    MediaServer, Peer, Peers, Placement, Terminals,
+};
 pub use view::{Leader, Member, View, Views};
