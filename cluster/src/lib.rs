@@ -5,7 +5,8 @@
 
 mod alone;
 mod bus;
-mod link;
+mod copies;
+mod links;
 mod listener;
 mod newcomers;
 mod node;
@@ -14,12 +15,10 @@ mod view;
 
 pub use alone::Alone;
 pub use bus::Bus;
-pub use link::{LinkChange, LinkFeed, LinkStamp};
+pub use copies::{BATCH_BYTES_MAX, Batch, Copies, CopyError, CopyPeer, CopyPeers};
+pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
-pub use seam::{
-    COPY_BYTES_MAX, Copies, CopyBatch, CopyError, CopyOf, EventStream, Events, Lagged, Media, MediaError,
-    MediaServer, Peer, Peers, Placement, Terminals,
-};
+pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
 pub use view::{Leader, Member, View, Views};
