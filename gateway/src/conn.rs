@@ -4,13 +4,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use chrono::{SubsecRound as _, Utc};
 use cluster::Newcomer;
 use model::{Event as PlatformEvent, Presence, Sim, TerminalId};
+use parking_lot::Mutex;
 use protocol::jt808::server::{
     Answer, CloseReason, Event, Outcome, Output, RegisterResult, ReplyTo, Session,
     Settings as SessionSettings, Ticket,
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{self, Authentication, Registration};
 use crate::alarm::Seen;
+use crate::arrival::Arrival;
 use crate::gate::Gate;
 use crate::link::{Link, Order};
 use crate::normalise;
@@ -67,6 +70,9 @@ pub(crate) struct Conn {
     gate: Arc<Gate>,
     peer: SocketAddr,
     local: SocketAddr,
+    is_spliced: bool,
+    /// What was read of it before it was served.
+    first: BytesMut,
     session: Session,
     /// Ends the task: the gateway stops, the terminal has a newer link, an operator wants it.
     close: CancellationToken,
@@ -101,8 +107,7 @@ struct Linked {
 impl Conn {
     pub(crate) fn new(
         gate: Arc<Gate>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        Arrival { peer, local, is_spliced, at, first }: Arrival,
         newcomer: Newcomer,
         stop: &CancellationToken,
     ) -> Self {
@@ -110,7 +115,7 @@ impl Conn {
         let (orders_in, orders) = mpsc::channel(settings.commands_per_terminal_max.max(1));
         let (verdicts_in, verdicts) = mpsc::unbounded_channel();
         let session = Session::new(
-            Instant::now(),
+            at,
             SessionSettings {
                 authentication_limit: Duration::from_secs(settings.authenticate_within_s),
                 idle_limit: Duration::from_secs(settings.idle_s),
@@ -124,6 +129,8 @@ impl Conn {
             gate,
             peer,
             local,
+            is_spliced,
+            first,
             session,
             close: stop.child_token(),
             orders,
@@ -154,7 +161,11 @@ impl Conn {
     }
 
     async fn serve(&mut self, socket: &mut TcpStream) -> Result<std::convert::Infallible, End> {
-        let mut input = BytesMut::new();
+        let mut input = std::mem::take(&mut self.first);
+        if !input.is_empty() {
+            let count = input.len();
+            self.take(&mut input, count)?;
+        }
         loop {
             self.drain(socket).await?;
             self.submit();
@@ -163,9 +174,7 @@ impl Conn {
             tokio::select! {
                 () = self.close.cancelled() => return Err(self.told_to_close()),
                 read = socket.read_buf(&mut input), if reading => {
-                    let count = read.map_err(End::Io)?;
-                    self.bound_newcomer(count)?;
-                    self.session.receive(Instant::now(), &mut input, count).map_err(End::Session)?;
+                    self.take(&mut input, read.map_err(End::Io)?)?;
                 }
                 Some(order) = self.orders.recv() => self.order(order),
                 Some(verdict) = self.verdicts.recv() => {
@@ -183,6 +192,12 @@ impl Conn {
                 }
             }
         }
+    }
+
+    /// Takes the last `count` bytes of `input`, just read.
+    fn take(&mut self, input: &mut BytesMut, count: usize) -> Result<(), End> {
+        self.bound_newcomer(count)?;
+        self.session.receive(Instant::now(), input, count).map_err(End::Session)
     }
 
     /// Does everything that the session wants, and sends what it has to say in one piece.
@@ -308,13 +323,21 @@ impl Conn {
             number: self.gate.links.next_number(),
             sim: sim.clone(),
             sim_bytes: if edition == Edition::V2019 { 10 } else { 6 },
-            local: self.local.ip(),
+            local: self.local,
             peer: self.peer.ip().to_canonical(),
+            is_spliced: self.is_spliced,
+            since_ms: Utc::now().timestamp_millis(),
+            epoch: OnceLock::new(),
+            is_superseded: AtomicBool::new(false),
+            renewed_at: Mutex::new(Instant::now()),
+            redirect: Mutex::default(),
+            is_leaving: AtomicBool::new(false),
             unchecked,
             newest: watch::Sender::default(),
             orders: self.orders_in.clone(),
             attributes: watch::Sender::default(),
             close: self.close.clone(),
+            ended: CancellationToken::new(),
         });
         let replaced = self.gate.links.put(terminal, Arc::clone(&link));
         self.gate.presence.changed(terminal);
@@ -323,6 +346,9 @@ impl Conn {
             self.gate.events.publish(PlatformEvent::Presence { terminal, presence });
         }
         tracing::info!(terminal.sim = %sim, terminal.id = %terminal, peer = %self.peer, "terminal {sim} authenticated");
+        if self.gate.releases.is_draining() {
+            self.gate.releases.push(terminal, &link);
+        }
         let mut newest = link.newest.subscribe();
         self.linked = Some(Linked { terminal, link, seen: Seen::default() });
         if !self.gate.database.is_away() && self.gate.spool.bytes() == 0 {
@@ -426,7 +452,8 @@ impl Conn {
 
     fn told_to_close(&self) -> End {
         let is_replaced = self.linked.as_ref().is_some_and(|linked| {
-            self.gate.links.of(linked.terminal).is_some_and(|link| link.number != linked.link.number)
+            linked.link.is_superseded.load(Ordering::Relaxed)
+                || self.gate.links.of(linked.terminal).is_some_and(|link| link.number != linked.link.number)
         });
         if is_replaced { End::Replaced } else { End::Closed }
     }
@@ -452,10 +479,15 @@ impl Conn {
     /// Forgets the link. A replaced link's end is no end of the terminal's: then it gives nothing.
     fn close_link(&mut self) -> Option<(Sim, TerminalId)> {
         let Linked { terminal, link, .. } = self.linked.take()?;
-        if !self.gate.links.remove(terminal, link.number) {
+        let was_current = self.gate.links.remove(terminal, link.number);
+        link.ended.cancel();
+        if !was_current {
             return None;
         }
         self.gate.presence.changed(terminal);
+        if link.is_superseded.load(Ordering::Relaxed) {
+            return None;
+        }
         let presence = Presence::Offline;
         self.gate.events.publish(PlatformEvent::Presence { terminal, presence });
         Some((link.sim.clone(), terminal))

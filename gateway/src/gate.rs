@@ -8,10 +8,13 @@ use db::Db;
 use model::{Alarm, AlarmChange, Event};
 use tokio::sync::Notify;
 
+use crate::arrival::Splices;
 use crate::code::AuthCodes;
+use crate::copies::{Copying, Kept};
 use crate::known::Known;
 use crate::link::Links;
 use crate::presence::Presence;
+use crate::redirect::Releases;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::trouble::Troubles;
@@ -26,11 +29,25 @@ pub(crate) struct Gate {
     pub(crate) links: Links,
     pub(crate) known: Known,
     pub(crate) presence: Presence,
+    pub(crate) releases: Releases,
+    /// In a cluster only: login servers carry terminals here.
+    pub(crate) splices: Option<Arc<dyn Splices>>,
     pub(crate) intake: Intake,
     pub(crate) spool: Spool,
+    /// Of the own spool; in a cluster only.
+    pub(crate) copying: Option<Copying>,
+    /// Of others' spools; in a cluster only.
+    pub(crate) kept: Option<Kept>,
     pub(crate) database: DatabaseState,
     pub(crate) troubles: Troubles,
     pub(crate) counts: Counts,
+}
+
+/// What a gate keeps on disks, its own and others'.
+pub(crate) struct Disks {
+    pub(crate) spool: Spool,
+    pub(crate) copying: Option<Copying>,
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Gate {
@@ -40,7 +57,8 @@ impl Gate {
         events: Arc<dyn Events>,
         codes: AuthCodes,
         intake: Intake,
-        spool: Spool,
+        Disks { spool, copying, kept }: Disks,
+        splices: Option<Arc<dyn Splices>>,
     ) -> Self {
         Self {
             settings,
@@ -50,8 +68,12 @@ impl Gate {
             links: Links::default(),
             known: Known::default(),
             presence: Presence::default(),
+            releases: Releases::default(),
+            splices,
             intake,
             spool,
+            copying,
+            kept,
             database: DatabaseState::default(),
             troubles: Troubles::default(),
             counts: Counts::default(),
