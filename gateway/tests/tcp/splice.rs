@@ -51,6 +51,13 @@ async fn join(world: &World, splices: Arc<dyn Splices>) -> Gateway {
     Gateway::join(world.settings.clone(), world.deps(), membership).await.expect("starts")
 }
 
+/// The address of the terminal that waits for approval.
+async fn pending_peer(world: &World) -> String {
+    let page = db::Page::default();
+    let pending = world.database.db().pending_terminals(&Scope::platform(), &page).await;
+    pending.expect("a list").items[0].peer.clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_is_carried_has_its_own_address() {
     let world = World::new().await.admission(Admission::Pending);
@@ -60,8 +67,7 @@ async fn a_terminal_that_is_carried_has_its_own_address() {
         device.write(&[byte]).await;
     }
     assert_eq!(device.register("").await, Err(4));
-    let pending = world.database.db().pending_terminals(&Scope::platform(), &db::Page::default());
-    assert_eq!(pending.await.expect("a list").items[0].peer, "192.0.2.77");
+    assert_eq!(pending_peer(&world).await, "192.0.2.77");
 
     // Header and first message in one piece.
     world.terminal("13900000024").await;
@@ -145,8 +151,7 @@ async fn a_gateway_that_is_alone_believes_no_header() {
     let mut device = Device::connect(gateway.addr(), SIM).await;
     device.write(&header([192, 0, 2, 77])).await;
     assert_eq!(device.register("").await, Err(4));
-    let pending = world.database.db().pending_terminals(&Scope::platform(), &db::Page::default());
-    assert_eq!(pending.await.expect("a list").items[0].peer, "127.0.0.1");
+    assert_eq!(pending_peer(&world).await, "127.0.0.1");
     assert!(device.receive_within(Duration::from_millis(1)).await.is_none());
     gateway.shutdown().await;
 }
