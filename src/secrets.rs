@@ -9,8 +9,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use access::Keys;
+use access::terminal::{AuthCodes, AuthKey};
 use anyhow::{Context, Result, ensure};
-use gateway::{AuthCodes, AuthKey};
 use serde::{Deserialize, Serialize};
 
 /// Its name in the data folder.

@@ -20,14 +20,14 @@ impl Viewers for Rights {
         Ok(ticket.account)
     }
 
-    async fn open_session(
+    async fn open_by_login(
         &self,
-        session: &str,
+        login: &str,
         device: &str,
         channel: Channel,
         profile: Profile,
     ) -> Result<(AccountId, StreamKey), Refusal> {
-        let principal = self.0.principal_of_session(session).await.map_err(refusal)?;
+        let principal = self.0.principal_of_opaque_login(login).await.map_err(refusal)?;
         let terminal = self
             .0
             .terminal_by_device_no(&principal, device)

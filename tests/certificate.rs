@@ -4,11 +4,11 @@
 mod support;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use support::{Options, PASSWORD, Platform, http, wait_for};
+use support::{Options, PASSWORD, Platform, http, wait_for, wait_until};
 
 /// How long a new certificate may take to be shown, and the demo's vehicles to come online.
 const WITHIN: Duration = Duration::from_secs(90);
@@ -79,11 +79,10 @@ async fn a_new_certificate_is_shown_without_a_restart_and_half_a_pair_is_not() {
     assert!(first.is_shown(&platform).await);
 
     second.write(dir.path());
-    let since = Instant::now();
-    while !second.is_shown(&platform).await {
-        assert!(since.elapsed() < WITHIN, "the new certificate is not shown");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    wait_until("the new certificate to be shown", WITHIN, async || {
+        second.is_shown(&platform).await.then_some(())
+    })
+    .await;
     assert!(!first.is_shown(&platform).await);
 }
 
@@ -99,16 +98,12 @@ async fn people_and_players_come_by_tls() {
     let login: Value = login.expect("a reply").json().await.expect("JSON");
     let token = login["access_token"].as_str().expect("a token");
 
-    let since = Instant::now();
-    let vehicle = loop {
+    let vehicle = wait_until("a vehicle to come online", WITHIN, async || {
         let page = client.get(web(&platform, "/api/v1/vehicles?online=true")).bearer_auth(token).send().await;
         let page: Value = page.expect("a reply").json().await.expect("JSON");
-        if let Some(vehicle) = page["items"].get(0) {
-            break vehicle["id"].clone();
-        }
-        assert!(since.elapsed() < WITHIN, "no vehicle came online");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
+        page["items"].get(0).map(|vehicle| vehicle["id"].clone())
+    })
+    .await;
     let live = web(&platform, &format!("/api/v1/vehicles/{vehicle}/channels/1/live"));
     let live = client.post(live).bearer_auth(token).json(&json!({})).send().await;
     let live: Value = live.expect("a reply").json().await.expect("JSON");

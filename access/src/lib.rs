@@ -1,13 +1,14 @@
-//! Who may do what: passwords, log-ins, tokens, sessions of the CMSV6 face, play tickets, permissions.
+//! Who may do what: passwords, logins, tokens, play tickets, permissions.
 //!
-//! Everything that stands for a person ends as a [`Principal`] here. Knows no HTTP; what it stores, it
-//! stores through `db`.
+//! Everything that stands for a person ends as a [`Principal`] here; what lets terminals in is [`terminal`].
+//! Knows no HTTP; what it stores, it stores through `db`.
 
 mod key;
 mod login;
 mod logins;
 mod password;
 mod principal;
+pub mod terminal;
 mod throttle;
 mod ticket;
 mod token;
@@ -43,8 +44,8 @@ struct Inner {
     throttle: Throttle,
     principals: Principals,
     logins: Logins<Uuid, ()>,
-    /// By the digest of their token.
-    sessions: Logins<[u8; 32], AccountId>,
+    /// By the digest of their value.
+    opaque_logins: Logins<[u8; 32], AccountId>,
 }
 
 /// Whether an account may watch a terminal.
@@ -69,7 +70,7 @@ impl Access {
                 throttle: Throttle::default(),
                 principals: Principals::default(),
                 logins: Logins::default(),
-                sessions: Logins::default(),
+                opaque_logins: Logins::default(),
             }),
         }
     }
@@ -122,7 +123,7 @@ impl Access {
     pub fn rights_changed(&self) {
         self.inner.principals.forget();
         self.inner.logins.forget();
-        self.inner.sessions.forget();
+        self.inner.opaque_logins.forget();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Logging in and out: tokens of v1, sessions of the CMSV6 face, one's own password.
+//! Logging in and out: tokens of v1, opaque logins of the CMSV6 face, one's own password.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -38,8 +38,8 @@ pub struct Login {
     id: Uuid,
 }
 
-/// How long a CMSV6 session lasts after its last use, hours (cmsv6: 4 h, each use extends it).
-const SESSION_HOURS: i64 = 4;
+/// How long an opaque login lasts after its last use, hours (cmsv6: 4 h, each use extends it).
+const OPAQUE_LOGIN_HOURS: i64 = 4;
 
 /// Longest account name that is looked up, bytes; none is longer than 64 characters.
 const NAME_BYTES_MAX: usize = 256;
@@ -209,12 +209,12 @@ impl Access {
         self.principal(login.account).await
     }
 
-    /// Opens a session of the CMSV6 face where one of `readings` of what was sent is the password or its MD5; all of
-    /// them are one attempt.
+    /// Opens an opaque login where one of `readings` of what was sent is the password or its MD5; all of them are one
+    /// attempt. Gives the value that stands for it: 32 hexadecimal digits.
     ///
     /// # Errors
     /// [`LoginError`].
-    pub async fn open_session(
+    pub async fn open_opaque_login(
         &self,
         account: &str,
         readings: &[&str],
@@ -228,44 +228,44 @@ impl Access {
             Err(AccessError::Busy) => return Err(LoginError::Busy),
             Err(AccessError::Db(error)) => return Err(error.into()),
         };
-        let session = Opaque::session();
-        let end = session_end(Utc::now());
-        let opened = self.inner.db.open_session(account.id, hash, session.digest, end).await;
+        let login = Opaque::login();
+        let end = opaque_login_end(Utc::now());
+        let opened = self.inner.db.open_opaque_login(account.id, hash, login.digest, end).await;
         opened.map_err(changed_meanwhile)?;
-        info!(account.id = %account.id, "account {} opened a CMSV6 session", account.id);
-        Ok((session.text, principal))
+        info!(account.id = %account.id, "account {} logged in by the CMSV6 face", account.id);
+        Ok((login.text, principal))
     }
 
-    /// The person behind a session of the CMSV6 face, as of [`Principal::AGE_MAX`] ago at most; each use extends it
-    /// to four hours from now, give or take a minute.
+    /// The person of the opaque login that `value` stands for, as of [`Principal::AGE_MAX`] ago at most; each use
+    /// extends it to four hours from now, give or take a minute.
     ///
     /// # Errors
     /// [`AccessError::Unauthenticated`] where it is unknown or over, or its account may not be used.
-    pub async fn principal_of_session(&self, session: &str) -> Result<Principal, AccessError> {
-        if session.len() != 32 || !session.bytes().all(|b| b.is_ascii_hexdigit()) {
+    pub async fn principal_of_opaque_login(&self, value: &str) -> Result<Principal, AccessError> {
+        if value.len() != 32 || !value.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(AccessError::Unauthenticated);
         }
-        let digest = token::digest(&session.to_ascii_lowercase());
-        let sessions = &self.inner.sessions;
-        if let Some(account) = sessions.lasted(&digest, Instant::now()) {
+        let digest = token::digest(&value.to_ascii_lowercase());
+        let logins = &self.inner.opaque_logins;
+        if let Some(account) = logins.lasted(&digest, Instant::now()) {
             return self.principal(account).await;
         }
-        let (ends, now) = (sessions.ends(), Utc::now());
-        let account = self.inner.db.session_holder(digest, now, session_end(now)).await?;
+        let (ends, now) = (logins.ends(), Utc::now());
+        let account = self.inner.db.opaque_login_holder(digest, now, opaque_login_end(now)).await?;
         let account = account.ok_or(AccessError::Unauthenticated)?;
-        sessions.keep(digest, account, ends, Instant::now());
+        logins.keep(digest, account, ends, Instant::now());
         self.principal(account).await
     }
 
-    /// Ends a session of the CMSV6 face; an unknown one is no error.
+    /// Ends the opaque login that `value` stands for; an unknown one is no error.
     ///
     /// # Errors
     /// [`AccessError::Db`].
-    pub async fn close_session(&self, session: &str) -> Result<(), AccessError> {
-        let closed = self.inner.db.close_session(token::digest(&session.to_ascii_lowercase())).await;
+    pub async fn close_opaque_login(&self, value: &str) -> Result<(), AccessError> {
+        let closed = self.inner.db.close_opaque_login(token::digest(&value.to_ascii_lowercase())).await;
         // Where nobody knows whether it was there, too; one that never was is no reason to ask for all others anew.
         if !matches!(closed, Ok(false)) {
-            self.inner.sessions.forget();
+            self.inner.opaque_logins.forget();
         }
         closed?;
         Ok(())
@@ -422,6 +422,6 @@ fn refresh_end(now: DateTime<Utc>) -> DateTime<Utc> {
     now + TimeDelta::days(Tokens::REFRESH_DAYS)
 }
 
-fn session_end(now: DateTime<Utc>) -> DateTime<Utc> {
-    now + TimeDelta::hours(SESSION_HOURS)
+fn opaque_login_end(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TimeDelta::hours(OPAQUE_LOGIN_HOURS)
 }

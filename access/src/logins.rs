@@ -1,4 +1,4 @@
-//! Logins and CMSV6 sessions that were seen to last a moment ago, so that a request does not ask the database for
+//! Logins, opaque ones too, that were seen to last a moment ago, so that a request does not ask the database for
 //! each token.
 
 use std::collections::HashMap;

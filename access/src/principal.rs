@@ -50,7 +50,7 @@ pub(crate) fn usable(account: &Account, now: DateTime<Utc>) -> bool {
 /// Why a question was not answered, or the answer is no.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// The token or session is none of ours or is over, or its account is gone, disabled or expired.
+    /// The token or login is none of ours or is over, or its account is gone, disabled or expired.
     #[error("not logged in")]
     Unauthenticated,
     /// Too many passwords are being checked at once.

@@ -1,4 +1,4 @@
-//! Tokens: signed access tokens of v1, and opaque ones (refresh tokens, CMSV6 sessions) of which only the
+//! Tokens: signed access tokens of v1, and opaque ones (refresh tokens, values of opaque logins) of which only the
 //! digest is stored.
 
 use base64::Engine as _;
@@ -89,8 +89,8 @@ impl Opaque {
         Self::of(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// A CMSV6 session: 32 hexadecimal digits, the form that its clients know.
-    pub(crate) fn session() -> Self {
+    /// The value of an opaque login: 32 hexadecimal digits, the form that CMSV6 clients know.
+    pub(crate) fn login() -> Self {
         Self::of(hex::encode(random::<16>()))
     }
 
@@ -156,11 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn a_session_has_32_hexadecimal_digits() {
-        let session = Opaque::session();
-        assert_eq!(session.text.len(), 32);
-        assert!(session.text.bytes().all(|b| b.is_ascii_hexdigit()));
-        assert_eq!(session.digest, digest(&session.text));
+    fn an_opaque_login_has_32_hexadecimal_digits() {
+        let login = Opaque::login();
+        assert_eq!(login.text.len(), 32);
+        assert!(login.text.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_eq!(login.digest, digest(&login.text));
     }
 
     #[test]

@@ -3,18 +3,16 @@
 //! A body is an object. Serde would also read an array into a struct, field by field in the order in which the
 //! source declares them: an order that no document tells and any change may upset.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::web::{self, Bytes};
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, Responder};
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer as _, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use crate::fields;
 use crate::problem::{Outcome, Problem, body_error};
 
 /// What a request's body says, or what a reply's is to say.
@@ -68,55 +66,13 @@ fn is_json(request: &HttpRequest) -> bool {
 
 /// The object that `bytes` are; where they are none, a 400 that names the field, if it is one field's fault.
 fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Outcome<T> {
-    let mut field = None;
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let body = json.deserialize_map(Object { field: &mut field, body: PhantomData });
-    let body = body.and_then(|body| json.end().map(|()| body));
-    body.map_err(|error| match field {
+    let body = fields::object(&mut json);
+    let body = body.and_then(|body| json.end().map(|()| body).map_err(|error| (None, error)));
+    body.map_err(|(field, error)| match field {
         Some(field) => Problem::field(&field, error.to_string()),
         None => Problem::bad_request(format!("the body does not fit: {error}")),
     })
-}
-
-/// Reads a `T` that was written as an object.
-struct Object<'f, T> {
-    /// The field that was being read when something was wrong.
-    field: &'f mut Option<String>,
-    body: PhantomData<T>,
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<'_, T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(Fields { map, field: self.field }))
-    }
-}
-
-/// The entries of an object, remembering which is being read.
-struct Fields<'f, A> {
-    map: A,
-    field: &'f mut Option<String>,
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, A> {
-    type Error = A::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        let Some(key) = self.map.next_key::<String>()? else { return Ok(None) };
-        let key = self.field.insert(key);
-        seed.deserialize(StrDeserializer::new(key)).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
-        let value = self.map.next_value_seed(seed)?;
-        *self.field = None;
-        Ok(value)
-    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,25 @@ struct Resolver {
     current: ArcSwap<CertifiedKey>,
 }
 
+impl Resolver {
+    /// Takes the pair that stands in `files` now, if they changed since they were `seen` and it can be used.
+    fn look(&self, files: &Files, seen: &mut Changed) {
+        let now = files.changed();
+        if now == *seen {
+            return;
+        }
+        *seen = now;
+        match files.read() {
+            Ok(pair) => {
+                self.current.store(Arc::new(pair));
+                info!("certificate reloaded from {}", files.chain.display());
+            }
+            // Half of a pair is written before the other: the next change is looked at again.
+            Err(error) => warn!(%error, "new certificate not taken, the old one stays: {error}"),
+        }
+    }
+}
+
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
@@ -123,18 +142,116 @@ async fn watch(files: Files, mut seen: Changed, resolver: Arc<Resolver>) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
-        let now = files.changed();
-        if now == seen {
-            continue;
+        resolver.look(&files, &mut seen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two files in a folder of their own, and how often they were written.
+    struct Written {
+        files: Files,
+        times: u64,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Written {
+        fn new(pair: &Pair) -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = |name| folder.path().join(name);
+            let files = Files { chain: file("cert.pem"), key: file("key.pem") };
+            let mut written = Self { files, times: 0, _folder: folder };
+            written.write(Some(&pair.cert), Some(&pair.key));
+            written
         }
-        seen = now;
-        match files.read() {
-            Ok(pair) => {
-                resolver.current.store(Arc::new(pair));
-                info!("certificate reloaded from {}", files.chain.display());
+
+        /// Each time some seconds later by the files' own times.
+        fn write(&mut self, chain: Option<&str>, key: Option<&str>) {
+            self.times += 1;
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + 10 * self.times);
+            for (path, text) in [(&self.files.chain, chain), (&self.files.key, key)] {
+                if let Some(text) = text {
+                    fs::write(path, text).expect("written");
+                    File::options().write(true).open(path).expect("there").set_modified(at).expect("ours");
+                }
             }
-            // Half of a pair is written before the other: the next change is looked at again.
-            Err(error) => warn!(%error, "new certificate not taken, the old one stays: {error}"),
         }
+
+        fn watched(&self) -> (Resolver, Changed) {
+            let pair = self.files.read().expect("a pair");
+            (Resolver { current: ArcSwap::from_pointee(pair) }, self.files.changed())
+        }
+    }
+
+    /// A self-signed pair, in PEM, and the certificate as it is shown.
+    struct Pair {
+        cert: String,
+        key: String,
+        shown: CertificateDer<'static>,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a pair");
+            let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+            Self { cert, key, shown: pair.cert.der().clone() }
+        }
+
+        fn is_shown_by(&self, resolver: &Resolver) -> bool {
+            resolver.current.load().cert == [self.shown.clone()]
+        }
+    }
+
+    #[test]
+    fn a_new_pair_is_taken_once_it_is_whole() {
+        let (first, second) = (Pair::new(), Pair::new());
+        let mut written = Written::new(&first);
+        let (resolver, mut seen) = written.watched();
+        assert!(first.is_shown_by(&resolver));
+        written.write(Some(&second.cert), None);
+        resolver.look(&written.files, &mut seen);
+        assert!(first.is_shown_by(&resolver), "half a pair");
+        written.write(None, Some(&second.key));
+        resolver.look(&written.files, &mut seen);
+        assert!(second.is_shown_by(&resolver));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_passed_over() {
+        let pair = Pair::new();
+        let mut written = Written::new(&pair);
+        let (resolver, mut seen) = written.watched();
+        for chain in ["", "no PEM", &pair.key] {
+            written.write(Some(chain), None);
+            resolver.look(&written.files, &mut seen);
+            assert!(pair.is_shown_by(&resolver), "{chain:?}");
+        }
+        fs::remove_file(&written.files.chain).expect("there");
+        resolver.look(&written.files, &mut seen);
+        assert!(pair.is_shown_by(&resolver), "gone");
+        let next = Pair::new();
+        written.write(Some(&next.cert), Some(&next.key));
+        resolver.look(&written.files, &mut seen);
+        assert!(next.is_shown_by(&resolver), "and there again");
+    }
+
+    #[tokio::test]
+    async fn a_pair_that_cannot_be_used_at_the_start_is_said_to_be_so() {
+        let (one, other) = (Pair::new(), Pair::new());
+        let mut written = Written::new(&one);
+        let watch =
+            |written: &Written| Certificate::watch(&written.files.chain, &written.files.key).map(|_| ());
+        watch(&written).expect("a pair");
+        written.write(None, Some(&other.key));
+        assert!(matches!(watch(&written), Err(CertificateError::Pair(_))), "not its key");
+        written.write(None, Some("no PEM"));
+        let failed = watch(&written);
+        let path = |wanted: &Path| wanted == written.files.key;
+        assert!(matches!(&failed, Err(CertificateError::Pem { path: of, .. }) if path(of)), "{failed:?}");
+        fs::remove_file(&written.files.key).expect("there");
+        let failed = watch(&written);
+        assert!(matches!(&failed, Err(CertificateError::Read { path: of, .. }) if path(of)), "{failed:?}");
     }
 }

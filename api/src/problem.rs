@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use access::{AccessError, LoginError};
-use actix_web::error::{PathError, PayloadError, QueryPayloadError};
+use actix_web::error::{PathError, PayloadError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -238,11 +238,6 @@ pub(crate) fn body_error(error: actix_web::Error) -> Problem {
         Some(PayloadError::Overflow) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         _ => Problem::bad_request("the body could not be read"),
     }
-}
-
-/// A query string that does not fit.
-pub(crate) fn query_error(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
-    Problem::bad_request(format!("the query does not fit: {error}")).into()
 }
 
 /// A path parameter that can name nothing: not found, as any other name of nothing.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use access::Access;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::{Compress, from_fn};
-use actix_web::web::{self, Data, PathConfig, PayloadConfig, QueryConfig};
+use actix_web::web::{self, Data, PathConfig, PayloadConfig};
 use actix_web::{App, HttpServer};
 use chrono::FixedOffset;
 use cluster::{Events, Media, Placement, Terminals};
@@ -22,7 +22,7 @@ use crate::coding;
 use crate::console::Console;
 use crate::docs;
 use crate::latest::Latest;
-use crate::problem::{path_error, query_error};
+use crate::problem::path_error;
 use crate::request_log;
 use crate::route::{Methods, routes, unmatched};
 use crate::settings::Settings;
@@ -152,7 +152,6 @@ fn http_server(
             .app_data(text.clone())
             .app_data(pages.clone())
             .app_data(console.clone())
-            .app_data(QueryConfig::default().error_handler(query_error))
             .app_data(PathConfig::default().error_handler(path_error))
             .app_data(PayloadConfig::new(BODY_BYTES_MAX))
             .wrap(Compress::default())

@@ -494,7 +494,7 @@ pub(crate) fn still_managed(conn: &mut PgConnection, before: bool) -> Result<(),
 
 /// Ends every login of an account.
 pub(crate) fn close_logins(conn: &mut PgConnection, id: AccountId) -> Result<(), DbError> {
-    for table in ["login_session", "opaque_session"] {
+    for table in ["login", "opaque_login"] {
         sql_query(format!("DELETE FROM {table} WHERE account_id = $1"))
             .bind::<BigInt, _>(id.0)
             .execute(conn)?;

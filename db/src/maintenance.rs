@@ -34,7 +34,7 @@ pub struct Maintained {
     pub quarantined_dropped: usize,
     /// Entries of the record of changes dropped.
     pub changes_dropped: usize,
-    /// Lapsed logins and sessions forgotten.
+    /// Lapsed logins forgotten, opaque ones too.
     pub logins_forgotten: usize,
 }
 
@@ -64,8 +64,8 @@ impl Db {
             Some(oldest) => self.drop_rows("audit", "at < $1", oldest).await,
             None => Ok(0),
         };
-        let logins = self.drop_rows("login_session", "expires_at < $1", now).await;
-        let sessions = self.drop_rows("opaque_session", "expires_at < $1", now).await;
+        let logins = self.drop_rows("login", "expires_at < $1", now).await;
+        let opaque = self.drop_rows("opaque_login", "expires_at < $1", now).await;
         self.close_idle(IDLE_MAX);
         Ok(Maintained {
             days_made: days_made?,
@@ -74,7 +74,7 @@ impl Db {
             alarms_dropped: alarms_dropped?,
             quarantined_dropped: quarantined_dropped?,
             changes_dropped: changes_dropped?,
-            logins_forgotten: logins? + sessions?,
+            logins_forgotten: logins? + opaque?,
         })
     }
 

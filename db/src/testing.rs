@@ -3,7 +3,7 @@
 //! The server ends, and its folder goes, when the process does, however it does: a shell holds the other
 //! end of a pipe.
 
-mod link;
+mod switch;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use crate::private::{PrivateServer, PrivateSettings};
 use crate::{Db, DbSettings};
 
-pub use link::Link;
+pub use switch::Switch;
 
 /// A database of its own on the process's server, gone when dropped.
 pub struct TestDb {

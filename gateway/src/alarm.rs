@@ -67,29 +67,13 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use model::{AlarmKind, StatusSet, TerminalId};
+    use model::{AlarmKind, TerminalId};
 
     use super::*;
 
     fn position(second: i64, alarms: u64) -> Position {
         let at = DateTime::from_timestamp(1_700_000_000 + second, 0).expect("a time");
-        Position {
-            terminal: TerminalId(1),
-            device_time: Some(at),
-            received_at: at,
-            latitude: 1.0,
-            longitude: 2.0,
-            altitude_m: 3,
-            speed_kmh: 4.0,
-            direction_deg: 5,
-            status: StatusSet(3),
-            alarms: AlarmSet(alarms),
-            mileage_km: None,
-            fuel_l: None,
-            recorder_speed_kmh: None,
-            signal: None,
-            satellites: None,
-        }
+        Position { alarms: AlarmSet(alarms), ..Position::blank(TerminalId(1), Some(at), at) }
     }
 
     fn seen(second: Option<i64>, alarms: u64) -> Seen {

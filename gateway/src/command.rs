@@ -57,7 +57,7 @@ impl Terminals for Held {
     }
 
     async fn disconnect(&self, terminal: TerminalId) {
-        self.gate.known.forget(terminal);
+        self.gate.door.forget(terminal);
         if let Some(link) = self.gate.links.of(terminal) {
             tracing::info!(terminal.sim = %link.sim, "terminal {} is disconnected", link.sim);
             link.close.cancel();

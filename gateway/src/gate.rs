@@ -1,17 +1,15 @@
 //! What the tasks of one gateway share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use access::terminal::{AuthCodes, Door};
 use cluster::Events;
-use db::Db;
+use db::{DatabaseState, Db};
 use model::{Alarm, AlarmChange, Event};
-use tokio::sync::Notify;
 
 use crate::arrival::Splices;
-use crate::code::AuthCodes;
 use crate::copies::{Copying, Kept};
-use crate::known::Known;
 use crate::link::Links;
 use crate::presence::Presence;
 use crate::redirect::Releases;
@@ -25,9 +23,8 @@ pub(crate) struct Gate {
     pub(crate) settings: Settings,
     pub(crate) db: Db,
     pub(crate) events: Arc<dyn Events>,
-    pub(crate) codes: AuthCodes,
+    pub(crate) door: Door,
     pub(crate) links: Links,
-    pub(crate) known: Known,
     pub(crate) presence: Presence,
     pub(crate) releases: Releases,
     /// In a cluster only: login servers carry terminals here.
@@ -38,7 +35,8 @@ pub(crate) struct Gate {
     pub(crate) copying: Option<Copying>,
     /// Of others' spools; in a cluster only.
     pub(crate) kept: Option<Kept>,
-    pub(crate) database: DatabaseState,
+    /// While it is away reports go to the spool, and the drainer is who looks whether it is back.
+    pub(crate) database: Arc<DatabaseState>,
     pub(crate) troubles: Troubles,
     pub(crate) counts: Counts,
 }
@@ -60,13 +58,13 @@ impl Gate {
         Disks { spool, copying, kept }: Disks,
         splices: Option<Arc<dyn Splices>>,
     ) -> Self {
+        let database = Arc::new(DatabaseState::default());
         Self {
+            door: Door::new(db.clone(), Arc::clone(&database), codes, settings.admission),
             settings,
             db,
             events,
-            codes,
             links: Links::default(),
-            known: Known::default(),
             presence: Presence::default(),
             releases: Releases::default(),
             splices,
@@ -74,7 +72,7 @@ impl Gate {
             spool,
             copying,
             kept,
-            database: DatabaseState::default(),
+            database,
             troubles: Troubles::default(),
             counts: Counts::default(),
         }
@@ -83,34 +81,6 @@ impl Gate {
     /// Tells of an alarm that was seen but is not stored yet.
     pub(crate) fn publish_alarm_started(&self, alarm: Alarm) {
         self.events.publish(Event::Alarm { change: AlarmChange::Started, alarm });
-    }
-}
-
-/// Whether the database is away, as the last attempt found it. While it is, nobody waits for it but the
-/// drainer, which tries again and again.
-#[derive(Debug, Default)]
-pub(crate) struct DatabaseState {
-    away: AtomicBool,
-    /// Wakes the drainer.
-    pub(crate) look: Notify,
-}
-
-impl DatabaseState {
-    pub(crate) fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn lost(&self, error: &db::DbError) {
-        if !self.away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "the database is away: reports go to the spool");
-        }
-        self.look.notify_one();
-    }
-
-    pub(crate) fn back(&self) {
-        if self.away.swap(false, Ordering::Relaxed) {
-            tracing::info!("the database is back");
-        }
     }
 }
 

@@ -4,17 +4,14 @@
 //! and are answered when they are safe. Knows no HTTP client and no viewer: it publishes events and
 //! carries out commands.
 
-mod admission;
 mod alarm;
 mod arrival;
-mod code;
 mod command;
 mod conn;
 mod copies;
 mod disk;
 mod drain;
 mod gate;
-mod known;
 mod link;
 mod listener;
 mod normalise;
@@ -29,6 +26,7 @@ mod writer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use access::terminal::AuthCodes;
 use cluster::{Copies, CopyPeers, Events, Incarnation, LinkStamp, Links, NodeId, Terminals};
 use db::Db;
 use model::TerminalId;
@@ -37,9 +35,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use arrival::Splices;
-pub use code::{AuthCodes, AuthKey, CODE_CHARS_MAX, CodeError, Grant};
 pub use copies::{CopyOf, CopyStats};
-pub use settings::{Admission, Settings};
+pub use settings::Settings;
 pub use stats::Stats;
 pub use trouble::Trouble;
 
@@ -158,7 +155,7 @@ impl Gateway {
         rest.spawn(redirect::run(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(trouble::summarise(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(listener::accept(Arc::clone(&gate), listener, links.clone(), stop.clone()));
-        tracing::info!(%addr, admission = ?gate.settings.admission, "terminals are served on {addr}");
+        tracing::info!(%addr, admission = ?gate.door.admission(), "terminals are served on {addr}");
         Ok(Self { addr, gate, stop, links, stop_rest, rest, stop_copies, copies })
     }
 

@@ -4,11 +4,13 @@
 //! Knows which link is a terminal's and how to reach its task; knows no bytes.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use bytes::Bytes;
 use cluster::{LinkChange, LinkChanges, LinkStamp};
 use db::NewestAlarms;
 use futures_util::{StreamExt as _, future};
@@ -49,6 +51,27 @@ pub(crate) enum Redirect {
     Refused,
 }
 
+/// The code that a terminal authenticated with, which it may be sent elsewhere with.
+pub(crate) struct Code(Bytes);
+
+impl Code {
+    /// Some terminals end it, or fill it up, with zeros or spaces.
+    pub(crate) fn of(said: &Bytes) -> Self {
+        let length = said.iter().rposition(|byte| !matches!(byte, 0 | b' ')).map_or(0, |last| last + 1);
+        Self(said.slice(..length))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code")
+    }
+}
+
 /// An authenticated link.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -74,6 +97,7 @@ pub(crate) struct Link {
     pub(crate) redirect: Mutex<Redirect>,
     /// Whether it is to go.
     pub(crate) is_leaving: AtomicBool,
+    pub(crate) code: Code,
     /// The revocation count of the code that let it in, where the database could not be asked whether it
     /// is still the current one.
     pub(crate) unchecked: Option<u32>,
@@ -236,6 +260,7 @@ pub(crate) mod tests {
             renewed_at: Mutex::new(Instant::now()),
             redirect: Mutex::default(),
             is_leaving: AtomicBool::new(false),
+            code: Code::of(&Bytes::from_static(b"code \0")),
             unchecked: None,
             newest: watch::Sender::default(),
             orders: mpsc::channel(1).0,

@@ -278,6 +278,6 @@ async fn tell_alarms(
 /// Ends the link of a terminal that is no longer known, or no longer by this code.
 fn turn_out(gate: &Gate, terminal: TerminalId, link: &Link) {
     tracing::warn!(terminal.sim = %link.sim, "terminal {} is not known any more; its link is closed", link.sim);
-    gate.known.forget(terminal);
+    gate.door.forget(terminal);
     link.close.cancel();
 }

@@ -22,7 +22,6 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::code::Grant;
 use crate::command;
 use crate::gate::Gate;
 use crate::link::{Link, Redirect};
@@ -39,6 +38,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 const RENEWALS_AT_ONCE: usize = 500;
 /// The command of 0x8105 that connects to a given server.
 const CONNECT: u8 = 2;
+/// Between its parameters.
+const SEPARATOR: u8 = b';';
 
 /// The terminals that are to go.
 #[derive(Debug, Default)]
@@ -162,7 +163,11 @@ fn due(gate: &Gate, now: Instant) -> Vec<(TerminalId, Arc<Link>)> {
 
 /// Names this gateway to the terminal for another time limit.
 async fn renew(gate: &Gate, terminal: TerminalId, link: &Link) {
-    let answer = command::ask(gate, terminal, link, here(gate, link)).await;
+    let answer = match here(gate, link) {
+        Some(downlink) => command::ask(gate, terminal, link, downlink).await,
+        // It cannot be said, so it was never said to this terminal.
+        None => return,
+    };
     let redirect = match answer {
         Ok(Answer::General(0)) => Redirect::Obeyed,
         Ok(_) | Err(_) => Redirect::Refused,
@@ -173,34 +178,35 @@ async fn renew(gate: &Gate, terminal: TerminalId, link: &Link) {
     *link.redirect.lock() = redirect;
 }
 
-/// 0x8105: connect to this gateway.
-fn here(gate: &Gate, link: &Link) -> Downlink {
+/// 0x8105: connect to this gateway. None where the terminal's code would be read as another parameter.
+fn here(gate: &Gate, link: &Link) -> Option<Downlink> {
     let advertised = gate.settings.advertise.as_ref();
     let host = advertised.and_then(|advertised| advertised.host.clone());
     let host = host.unwrap_or_else(|| link.local.ip().to_string());
     let port = advertised.map_or(link.local.port(), |advertised| advertised.port);
-    // The code that it holds anyway: it counts for this connection alone.
-    let code = gate.known.of(&link.sim).map(|entry| {
-        gate.codes.issue(&link.sim, Grant { terminal: entry.terminal, revocations: entry.revocations })
-    });
-    let limit_min = gate.settings.redirect_limit_min;
-    control(&connect_to(&code.unwrap_or_default(), &host, port, limit_min))
+    // The code that it came with: it counts for this connection alone.
+    let to = connect_to(link.code.as_bytes(), &host, port, gate.settings.redirect_limit_min)?;
+    Some(control(&to))
 }
 
 /// 0x8105: connect to the terminal's own server again.
 fn back() -> Downlink {
-    control("1")
+    control(b"1")
 }
 
 /// Connection control; code; dial point; user; password; address; TCP port; UDP port; time limit in minutes.
-fn connect_to(code: &str, host: &str, tcp_port: u16, limit_min: u16) -> String {
-    format!("0;{code};;;;{host};{tcp_port};0;{limit_min}")
+fn connect_to(code: &[u8], host: &str, tcp_port: u16, limit_min: u16) -> Option<Vec<u8>> {
+    if code.is_empty() || code.contains(&SEPARATOR) {
+        return None;
+    }
+    let rest = format!(";;;;{host};{tcp_port};0;{limit_min}");
+    Some([b"0;", code, rest.as_bytes()].concat())
 }
 
 /// JT/T 808, 0x8105 with command 2: decimal text, as most terminals read it.
-fn control(parameters: &str) -> Downlink {
+fn control(parameters: &[u8]) -> Downlink {
     let mut body = vec![CONNECT];
-    body.extend_from_slice(parameters.as_bytes());
+    body.extend_from_slice(parameters);
     Downlink { id: id::TERMINAL_CONTROL, body: Bytes::from(body) }
 }
 
@@ -210,9 +216,11 @@ mod tests {
 
     #[test]
     fn a_terminal_is_told_where_to_connect_in_text() {
-        let there = control(&connect_to("code", "gw1.example.org", 6608, 30));
+        let there = control(&connect_to(b"code", "gw1.example.org", 6608, 30).expect("can be said"));
         assert_eq!(there.id, 0x8105);
         assert_eq!(there.body[..], *b"\x020;code;;;;gw1.example.org;6608;0;30");
         assert_eq!(back().body[..], *b"\x021");
+        assert_eq!(connect_to(b"", "gw1.example.org", 6608, 30), None);
+        assert_eq!(connect_to(b"a;b", "gw1.example.org", 6608, 30), None);
     }
 }

@@ -4,22 +4,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use access::terminal::Admission;
 use cluster::{Advertise, Listener};
 use serde::Deserialize;
-
-/// How terminals that nobody entered are met.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Admission {
-    /// Refused: registration result 4, authentication result 1, link closed.
-    Known,
-    /// Refused, but listed for an operator's approval; the link is closed when it has not authenticated
-    /// within [`Settings::authenticate_within_s`].
-    #[default]
-    Pending,
-    /// Entered at once under the root company, by registration or by authentication alone.
-    Open,
-}
 
 /// The settings of a gateway: section `gateway` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -29,7 +16,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// What terminals must dial to reach this gateway; None: the address that they used already.
     pub advertise: Option<Advertise>,
-    /// How unknown terminals are met.
+    /// How unknown terminals are met. [`Admission::Pending`] leaves them their time, see
+    /// [`authenticate_within_s`](Self::authenticate_within_s).
     pub admission: Admission,
     /// The name of this node, under which it holds its terminals' sessions. Not in the file:
     /// the binary says it.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use access::terminal::Admission;
+
 use crate::disk::LocalDisk;
 use crate::disk::faulty::FaultyDisk;
 use crate::link::Redirect;
 use crate::spool::{Record, Spool};
-use crate::{Admission, Gateway, Trouble};
+use crate::{Gateway, Trouble};
 
 #[path = "../tests/tcp/support/mod.rs"]
 mod support;

@@ -117,7 +117,7 @@ async fn flv(routes: Arc<Routes>, request: Request<Incoming>, end: CancellationT
         let place = Place::parse(&number("Channel", "0"), &number("Stream", "0"));
         let (Some(device), Some(place)) = (value(query, "DevIDNO"), place) else { return bad_parameter() };
         let (session, device) = (&value(query, "jsession").unwrap_or_default(), &device);
-        routes.viewers.open_session(session, device, place.channel, place.profile).await
+        routes.viewers.open_by_login(session, device, place.channel, place.profile).await
     };
     match opened {
         Ok((account, stream)) => {
@@ -171,7 +171,7 @@ async fn playlist(routes: &Arc<Routes>, name: &str, request: &Request<Incoming>)
     let Some((device, place)) = playlist_name(name) else { return bad_parameter() };
     let session = value(request.uri().query().unwrap_or_default(), "jsession").unwrap_or_default();
     let session = session.as_ref();
-    let opened = routes.viewers.open_session(session, &device, place.channel, place.profile).await;
+    let opened = routes.viewers.open_by_login(session, &device, place.channel, place.profile).await;
     let (account, stream) = match opened {
         Ok(opened) => opened,
         Err(refusal) => {

@@ -226,7 +226,7 @@ impl Routes {
         }
     }
 
-    /// The HLS view that `opener` (a ticket, a session) opened before, or a new one once the stream runs; where
+    /// The HLS view that `opener` (a ticket, a login) opened before, or a new one once the stream runs; where
     /// it does not, the answer that says why.
     pub(crate) async fn open_hls(
         &self,

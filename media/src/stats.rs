@@ -78,7 +78,7 @@ counters! {
     units_dropped_for_viewers: trouble,
     /// Viewers closed because they took no byte.
     viewers_stalled: trouble,
-    /// Views refused: ticket or session wrong, expired, of another stream, or without the right.
+    /// Views refused: ticket or login wrong, expired, of another stream, or without the right.
     views_refused: trouble,
     /// Running views ended because the right was revoked.
     views_revoked: trouble,

@@ -60,7 +60,7 @@ pub(crate) type HlsName = String;
 pub(crate) struct HlsView {
     /// What its URLs carry.
     pub(crate) name: HlsName,
-    /// The ticket or session that opened it, and opens it again: a CMSV6 player does so with every poll.
+    /// The ticket or login that opened it, and opens it again: a CMSV6 player does so with every poll.
     opener: String,
     /// What it watches.
     pub(crate) playlist: Arc<Playlist>,

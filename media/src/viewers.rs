@@ -6,7 +6,7 @@ use model::{AccountId, Channel, Profile, StreamKey, TerminalId};
 /// Why somebody may not watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The ticket or session is no such thing: not signed by us, or garbled.
+    /// The ticket or login is no such thing: not signed by us, or garbled.
     #[error("the ticket is not valid")]
     Invalid,
     /// It was one, but its time is over.
@@ -32,11 +32,11 @@ pub trait Viewers: Send + Sync {
     /// Whose view `ticket` opens, if it is a valid ticket for `stream`.
     async fn open(&self, ticket: &str, stream: &StreamKey) -> Result<AccountId, Refusal>;
 
-    /// Whose view a CMSV6 session opens on the device number `device`, and of which stream. `channel` counts
-    /// from 1 here (CMSV6 counts from 0).
-    async fn open_session(
+    /// Whose view an opaque login (that of a CMSV6 client) opens on the device number `device`, and of which
+    /// stream. `channel` counts from 1 here (CMSV6 counts from 0).
+    async fn open_by_login(
         &self,
-        session: &str,
+        login: &str,
         device: &str,
         channel: Channel,
         profile: Profile,

@@ -50,6 +50,32 @@ pub struct Position {
 }
 
 impl Position {
+    /// A position of which nothing is known but whose and when: at 0° N 0° E without a fix, standing, every optional
+    /// value absent. Struct update puts what is known in place of that.
+    pub fn blank(
+        terminal: TerminalId,
+        device_time: Option<DateTime<Utc>>,
+        received_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            terminal,
+            device_time,
+            received_at,
+            latitude: 0.0,
+            longitude: 0.0,
+            altitude_m: 0,
+            speed_kmh: 0.0,
+            direction_deg: 0,
+            status: StatusSet::default(),
+            alarms: AlarmSet::default(),
+            mileage_km: None,
+            fuel_l: None,
+            recorder_speed_kmh: None,
+            signal: None,
+            satellites: None,
+        }
+    }
+
     /// The time that orders this position among its terminal's: the device's, or the arrival's where the
     /// device's is impossible.
     pub fn at(&self) -> DateTime<Utc> {
@@ -134,23 +160,7 @@ mod tests {
         let at = |seconds| {
             DateTime::from_timestamp(1_795_321_800, 0).expect("a time") + TimeDelta::seconds(seconds)
         };
-        Position {
-            terminal: TerminalId(1),
-            device_time: device_s.map(at),
-            received_at: at(received_s),
-            latitude: 0.0,
-            longitude: 0.0,
-            altitude_m: 0,
-            speed_kmh: 0.0,
-            direction_deg: 0,
-            status: StatusSet(0),
-            alarms: AlarmSet(0),
-            mileage_km: None,
-            fuel_l: None,
-            recorder_speed_kmh: None,
-            signal: None,
-            satellites: None,
-        }
+        Position::blank(TerminalId(1), device_s.map(at), at(received_s))
     }
 
     #[test]

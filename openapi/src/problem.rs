@@ -22,12 +22,12 @@ pub struct Problem {
     /// The request's id, as in the header `x-request-id` and the server's log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// Which fields are wrong, where that can be said.
+    /// Which fields or parameters are wrong, where that can be said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
 
-/// One wrong field of a request.
+/// One wrong field of a request's body, or parameter of its query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
     /// Its name.

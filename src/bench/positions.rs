@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use access::terminal::{Admission, AuthCodes, AuthKey};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::BytesMut;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +14,7 @@ use clap::Args;
 use cluster::{Bus, Events};
 use db::private::{PrivateServer, PrivateSettings};
 use db::{Db, DbSettings};
-use model::{AlarmSet, Position, Report, StatusSet, TerminalId};
+use model::{Position, Report, StatusSet, TerminalId};
 use protocol::jt808::message::{Authentication, GeneralReply, RegisterAnswer, Registration};
 use protocol::jt808::{
     BcdTime, Deframer, Edition, FrameSettings, Header, LocationReport, Phone, Text, frame, id,
@@ -66,12 +67,12 @@ async fn measure(what: &Positions, db: &Db, folder: &std::path::Path) -> Result<
     let events: Arc<dyn Events> = Arc::new(Bus::default());
     let settings = gateway::Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        admission: gateway::Admission::Open,
+        admission: Admission::Open,
         spool_dir: folder.join("spool"),
         ..gateway::Settings::default()
     };
-    let key = gateway::AuthKey { id: 1, secret: rand::random() };
-    let codes = gateway::AuthCodes::new(key, Vec::new());
+    let key = AuthKey { id: 1, secret: rand::random() };
+    let codes = AuthCodes::new(key, Vec::new());
     let deps = gateway::Deps { db: db.clone(), events, codes };
     let gateway = Box::pin(gateway::Gateway::start(settings, deps)).await.context("start the gateway")?;
 
@@ -299,21 +300,14 @@ fn plain_report(begin: DateTime<Utc>, writer: usize, number: usize) -> Report {
     let mut body = vec![0u8; 38];
     body[..8].copy_from_slice(&(number as u64).to_be_bytes());
     let position = Position {
-        terminal,
-        device_time: Some(at),
-        received_at: Utc::now(),
         latitude: 31.0,
         longitude: 121.0,
-        altitude_m: 0,
         speed_kmh: 42.3,
         direction_deg: 90,
         status: StatusSet(0b11),
-        alarms: AlarmSet::default(),
         mileage_km: Some(25.8),
         fuel_l: Some(10.0),
-        recorder_speed_kmh: None,
-        signal: None,
-        satellites: None,
+        ..Position::blank(terminal, Some(at), Utc::now())
     };
     Report {
         position,

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use access::terminal::{Admission, AuthCodes, AuthKey};
 use async_trait::async_trait;
 use cluster::{Bus, Events as _, Listener, Terminals};
 use db::testing::TestDb;
 use futures_util::StreamExt as _;
-use gateway::{Admission, AuthCodes, AuthKey, Gateway};
+use gateway::Gateway;
 use media::{MediaServer, Refusal, Viewers};
 use model::{
     AccountId, Channel, Command, Event, Filter, Presence, Profile, Reply, SendError, StreamKey, TerminalId,
@@ -188,9 +189,9 @@ impl Viewers for Everybody {
         Ok(AccountId(1))
     }
 
-    async fn open_session(
+    async fn open_by_login(
         &self,
-        _session: &str,
+        _login: &str,
         device: &str,
         channel: Channel,
         profile: Profile,

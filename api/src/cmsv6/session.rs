@@ -53,7 +53,7 @@ async fn open(
     // A password may itself look encoded, or have come encoded twice: which, only trying tells.
     let readings = [password.as_str(), decoded.as_str()];
     let readings = if decoded == password { &readings[..1] } else { &readings[..] };
-    state.access.open_session(&account, readings, address).await.map_err(|error| match error {
+    state.access.open_opaque_login(&account, readings, address).await.map_err(|error| match error {
         LoginError::Wrong => failure(Code::WrongPassword, "account or password wrong"),
         LoginError::Disabled => failure(Code::Disabled, "the account is disabled"),
         LoginError::Expired => failure(Code::Expired, "the account has expired"),
@@ -69,7 +69,7 @@ async fn open(
 /// `logout`.
 pub(super) async fn log_out(request: &HttpRequest, state: &State, parameters: &Parameters) -> Reply {
     if let Some(session) = session(request, parameters) {
-        state.access.close_session(&session).await.map_err(access_failure)?;
+        state.access.close_opaque_login(&session).await.map_err(access_failure)?;
     }
     success(Empty {})
 }
@@ -82,7 +82,7 @@ pub(super) async fn viewer(
 ) -> Result<Principal, Failure> {
     let session = session(request, parameters);
     let session = session.ok_or_else(|| failure(Code::NoSession, "session missing or expired"))?;
-    let principal = state.access.principal_of_session(&session).await.map_err(access_failure)?;
+    let principal = state.access.principal_of_opaque_login(&session).await.map_err(access_failure)?;
     if !principal.may(Permission::View) {
         return Err(failure(Code::Forbidden, "no right to this operation"));
     }

@@ -136,21 +136,11 @@ mod tests {
 
     fn words(alarms: u64, status: u32) -> StatusWords {
         StatusWords::of(&Position {
-            terminal: TerminalId(1),
-            device_time: None,
-            received_at: Utc::now(),
-            latitude: 0.0,
-            longitude: 0.0,
-            altitude_m: 0,
             speed_kmh: 10.0,
-            direction_deg: 0,
             status: StatusSet(status),
             alarms: AlarmSet(alarms),
-            mileage_km: None,
-            fuel_l: None,
-            recorder_speed_kmh: None,
             signal: Some(26),
-            satellites: None,
+            ..Position::blank(TerminalId(1), None, Utc::now())
         })
     }
 

@@ -293,7 +293,7 @@ impl Asked for (Bound<TerminalId>, Bound<TerminalId>) {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use model::{AlarmSet, Companies, StatusSet};
+    use model::Companies;
 
     use super::*;
 
@@ -304,23 +304,7 @@ mod tests {
     }
 
     fn position(device_s: Option<i64>, received_s: i64) -> Position {
-        Position {
-            terminal: TerminalId(1),
-            device_time: device_s.map(at),
-            received_at: at(received_s),
-            latitude: 31.0,
-            longitude: 121.0,
-            altitude_m: 0,
-            speed_kmh: 0.0,
-            direction_deg: 0,
-            status: StatusSet(3),
-            alarms: AlarmSet(0),
-            mileage_km: None,
-            fuel_l: None,
-            recorder_speed_kmh: None,
-            signal: None,
-            satellites: None,
-        }
+        Position::blank(TerminalId(1), device_s.map(at), at(received_s))
     }
 
     fn row(id: i64, company: i64) -> LatestPosition {

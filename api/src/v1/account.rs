@@ -2,7 +2,7 @@
 
 use access::{AccessError, PasswordHashes};
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use model::{AccountId, Scope};
 use openapi::account::{Account, AccountChange, NewAccount};
@@ -11,6 +11,7 @@ use openapi::page::{Page, PageQuery};
 use crate::body::Json;
 use crate::caller::{Caller, ManageAccounts};
 use crate::problem::{OrNotFound as _, Outcome, Problem};
+use crate::query::Query;
 use crate::state::State;
 use crate::v1::me::check_password;
 use crate::v1::page;

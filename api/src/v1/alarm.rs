@@ -1,6 +1,6 @@
 //! Alarms, and handling them.
 
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{delete, get, post};
 use model::AlarmId;
 use openapi::alarm::{AlarmQuery, AlarmRecord, HandleRequest};
@@ -9,6 +9,7 @@ use openapi::page::Page;
 use crate::body::Json;
 use crate::caller::{Caller, HandleAlarms, View};
 use crate::problem::{OrNotFound as _, Outcome};
+use crate::query::Query;
 use crate::state::State;
 use crate::v1::page;
 

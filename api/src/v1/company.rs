@@ -1,7 +1,7 @@
 //! Companies: the tree of tenants.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use db::DbError;
 use model::CompanyId;
@@ -11,6 +11,7 @@ use openapi::page::{Page, PageQuery};
 use crate::body::Json;
 use crate::caller::{Caller, ManageAccounts, View};
 use crate::problem::{OrNotFound as _, Outcome};
+use crate::query::Query;
 use crate::state::{State, may_have_changed};
 use crate::v1::page;
 

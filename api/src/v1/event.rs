@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use access::{Login, Principal};
 use actix_web::http::header::ContentEncoding;
-use actix_web::web::{Bytes, Data, Query};
+use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, get};
 use cluster::{EventStream, Lagged};
 use futures_util::StreamExt as _;
@@ -17,6 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout}
 
 use crate::caller::{Caller, View, bearer};
 use crate::problem::{OrNotFound as _, Outcome, Problem};
+use crate::query::Query;
 use crate::state::State;
 use crate::subscribers::Subscriber;
 use crate::v1::bounded;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use actix_web::http::header::ContentEncoding;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use cluster::MediaServer;
 use model::{Channel, StreamKey, TerminalId, VehicleId};
@@ -16,6 +16,7 @@ use crate::body::Json;
 use crate::caller::{Caller, Live as MayWatch};
 use crate::host::host;
 use crate::problem::{OrNotFound as _, Outcome, Problem};
+use crate::query::Query;
 use crate::state::State;
 
 /// The highest channel that a live request is passed on for.

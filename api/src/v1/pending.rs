@@ -1,6 +1,6 @@
 //! Terminals that wait for approval.
 
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post};
 use db::DbError;
 use model::Sim;
@@ -11,6 +11,7 @@ use openapi::terminal::Terminal;
 use crate::body::Json;
 use crate::caller::{Caller, ManageVehicles};
 use crate::problem::{OrNotFound as _, Outcome};
+use crate::query::Query;
 use crate::state::State;
 use crate::v1::page;
 

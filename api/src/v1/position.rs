@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::get;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use db::Track;
 use model::{Position, TerminalId, VehicleId};
 use openapi::page::Page;
@@ -13,6 +13,7 @@ use crate::body::Json;
 use crate::caller::{Caller, View};
 use crate::latest::Terminal;
 use crate::problem::{OrNotFound as _, Outcome};
+use crate::query::Query;
 use crate::state::State;
 use crate::v1::page;
 

@@ -1,7 +1,7 @@
 //! Roles: named sets of permissions.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use model::{Permission, RoleId};
 use openapi::page::{Page, PageQuery};
@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use crate::body::Json;
 use crate::caller::{Caller, ManageAccounts};
 use crate::problem::{OrNotFound as _, Outcome, Problem};
+use crate::query::Query;
 use crate::state::State;
 use crate::v1::page;
 

@@ -1,7 +1,7 @@
 //! Terminals and their channels.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use db::DbError;
 use model::{Channel, TerminalId};
@@ -11,6 +11,7 @@ use openapi::terminal::{ChannelChange, NewTerminal, Terminal, TerminalChange, Te
 use crate::body::Json;
 use crate::caller::{Caller, ManageVehicles, View};
 use crate::problem::{OrNotFound as _, Outcome};
+use crate::query::Query;
 use crate::state::{State, may_have_changed};
 use crate::v1::page;
 

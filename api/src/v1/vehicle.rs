@@ -1,7 +1,7 @@
 //! Vehicles, each with its terminals.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use db::DbError;
 use model::VehicleId;
@@ -11,6 +11,7 @@ use openapi::vehicle::{NewVehicle, Vehicle, VehicleChange, VehicleQuery};
 use crate::body::Json;
 use crate::caller::{Caller, ManageVehicles, View};
 use crate::problem::{OrNotFound as _, Outcome};
+use crate::query::Query;
 use crate::state::State;
 use crate::v1::{bounded, page};
 

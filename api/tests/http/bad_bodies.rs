@@ -1,4 +1,5 @@
-//! Bodies with a field that nobody knows, or of a type that does not fit: what is answered, and that nothing is done.
+//! Bodies and queries with a field that nobody knows, or of a type that does not fit: what is answered, and that
+//! nothing is done.
 
 use crate::support::connection::Connection;
 use crate::support::{PASSWORD, Server};
@@ -86,6 +87,50 @@ async fn an_unknown_json_field_or_type_is_named_and_nothing_is_stored() {
         assert_eq!(connection.ask(&token, &method, &path, &right).await.0, done, "{path}");
         assert_ne!(connection.ask(&token, &Method::GET, &path, &Value::Null).await, before, "{path}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_parameter_or_type_is_named() {
+    let server = Server::start().await;
+    let tenant = server.tenant("ours").await;
+    let token = server.token(&tenant.name).await;
+    let track = format!("/vehicles/{}/track", tenant.vehicle);
+    let snapshot = format!("/vehicles/{}/channels/1/snapshot", tenant.vehicle);
+    let day = "from=2026-11-22T00:00:00Z&to=2026-11-23T00:00:00Z";
+    let mut connection = Connection::open(&server).await;
+    let mut ask = async |path: &str, query: &str| {
+        connection.ask(&token, &Method::GET, &format!("/api/v1{path}?{query}"), &Value::Null).await
+    };
+    // Where it is asked, a query that is right, and one of its parameters as another type.
+    for (path, right, field, wrong) in [
+        ("/vehicles", "q=ours", "online", "perhaps"),
+        ("/vehicles", "limit=1", "company_id", "1.5"),
+        ("/terminals", "limit=1", "limit", "-1"),
+        ("/pending-terminals", "", "limit", "many"),
+        ("/companies", "", "limit", "99999999999"),
+        ("/roles", "", "limit", ""),
+        ("/accounts", "", "limit", "1e2"),
+        ("/alarms", "active=true", "from", "yesterday"),
+        ("/alarms", "", "kind", "boredom"),
+        ("/positions/latest", "", "company_id", "ours"),
+        (&track, day, "limit", "0x10"),
+    ] {
+        assert_eq!(ask(path, right).await.0, 200, "{path}?{right}");
+        let mistyped = ask(path, &format!("{right}&{field}={wrong}")).await;
+        assert_names(&mistyped, field, path);
+        assert_names(&ask(path, &format!("{right}&colour=red")).await, "colour", path);
+    }
+    assert_names(&ask("/events", "max_seconds=soon").await, "max_seconds", "events");
+    assert_names(&ask(&snapshot, "profile=third").await, "profile", "snapshot");
+    assert_names(&ask(&track, "from=2026-11-22T00:00:00Z&to=tomorrow").await, "to", "track");
+    let (status, problem) = ask(&track, "from=2026-11-22T00:00:00Z").await;
+    assert_eq!(
+        (status, &problem["errors"]),
+        (400, &Value::Null),
+        "what is missing stands in the detail: {problem}"
+    );
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("`to`")), "{problem}");
     server.stop().await;
 }
 

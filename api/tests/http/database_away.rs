@@ -46,7 +46,7 @@ async fn what_cannot_be_asked_of_the_database_is_503_and_can_be_asked_again() {
 /// The database stored them, and its reply was lost: what is answered, and what is shown from then on.
 #[tokio::test]
 async fn a_change_whose_outcome_is_unknown_is_looked_for() {
-    let (server, link) = Server::linked().await;
+    let (server, switch) = Server::switched().await;
     let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
     server.account(ROOT_COMPANY, "root", &Permission::ALL).await;
     let root = server.token("root").await;
@@ -55,7 +55,7 @@ async fn a_change_whose_outcome_is_unknown_is_looked_for() {
     assert_eq!(shown(&server, &us).await, [ours.terminal.0]);
 
     let change = async |statement: &'static str, method: Method, path: &str, body: Value| {
-        link.lose_commit_of(statement);
+        switch.lose_commit_of(statement);
         let reply = server.request(method, path).bearer_auth(&root).json(&body).send().await;
         let reply = reply.expect("a reply");
         assert_eq!(reply.status(), 503, "{path}");

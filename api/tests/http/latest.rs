@@ -7,31 +7,13 @@ use crate::support::{Server, Tenant, wait_for};
 use chrono::{TimeDelta, Utc};
 use cluster::Events as _;
 use db::ROOT_COMPANY;
-use model::{
-    AlarmSet, Event, Permission, Position, Presence, Profile, StatusSet, StreamChange, StreamKey, TerminalId,
-};
+use model::{Event, Permission, Position, Presence, Profile, StreamChange, StreamKey, TerminalId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 fn position(terminal: TerminalId, seconds_ago: i64) -> Position {
     let at = Utc::now() - TimeDelta::seconds(seconds_ago);
-    Position {
-        terminal,
-        device_time: Some(at),
-        received_at: at,
-        latitude: 31.0,
-        longitude: 121.0,
-        altitude_m: 4,
-        speed_kmh: 50.0,
-        direction_deg: 90,
-        status: StatusSet(3),
-        alarms: AlarmSet(0),
-        mileage_km: None,
-        fuel_l: None,
-        recorder_speed_kmh: None,
-        signal: None,
-        satellites: None,
-    }
+    Position { latitude: 31.0, longitude: 121.0, ..Position::blank(terminal, Some(at), at) }
 }
 
 async fn latest(server: &Server, token: &str, query: &str) -> Value {

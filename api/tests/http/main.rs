@@ -2,7 +2,6 @@
 
 mod bad_bodies;
 mod before_authentication;
-mod certificate;
 mod cmsv6;
 mod cmsv6_fleet;
 mod database_away;

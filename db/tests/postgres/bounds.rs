@@ -71,29 +71,29 @@ async fn log_ins_of_an_account_are_bounded() {
         let login = Uuid::new_v4();
         test.db().open_login(admin, hash(), login, token(number), later).await.expect("opened");
         logins.push(login);
-        test.db().open_session(admin, hash(), token(number), later).await.expect("opened");
+        test.db().open_opaque_login(admin, hash(), token(number), later).await.expect("opened");
     }
     // The oldest of all is in use.
     let used = later + TimeDelta::minutes(10);
     let rotated = test.db().rotate_login(logins[0], token(0), token(-1), Utc::now(), used).await;
     assert_eq!(rotated.expect("asked"), Rotation::Rotated);
-    assert_eq!(test.db().session_holder(token(0), Utc::now(), used).await.expect("asked"), Some(admin));
+    assert_eq!(test.db().opaque_login_holder(token(0), Utc::now(), used).await.expect("asked"), Some(admin));
     // Opened by somebody whose clock is late.
     let (number, early) = (Db::LOGINS_PER_ACCOUNT_MAX, later - TimeDelta::minutes(10));
     logins.push(Uuid::new_v4());
     let last = logins[logins.len() - 1];
     test.db().open_login(admin, hash(), last, token(number), early).await.expect("opened");
-    test.db().open_session(admin, hash(), token(number), early).await.expect("opened");
-    assert_eq!(count(&test, "login_session"), Db::LOGINS_PER_ACCOUNT_MAX);
-    assert_eq!(count(&test, "opaque_session"), Db::LOGINS_PER_ACCOUNT_MAX);
+    test.db().open_opaque_login(admin, hash(), token(number), early).await.expect("opened");
+    assert_eq!(count(&test, "login"), Db::LOGINS_PER_ACCOUNT_MAX);
+    assert_eq!(count(&test, "opaque_login"), Db::LOGINS_PER_ACCOUNT_MAX);
     let now = Utc::now();
     for (login, lasts) in [(logins[0], true), (logins[1], false), (logins[2], true), (last, true)] {
         let holder = test.db().login_holder(login, now).await.expect("asked");
         assert_eq!(holder.is_some(), lasts, "the one that was longest without use went");
     }
-    for (session, lasts) in [(0, true), (1, false), (2, true), (number, true)] {
-        let holder = test.db().session_holder(token(session), now, later).await.expect("asked");
-        assert_eq!(holder.is_some(), lasts, "{session}");
+    for (opaque, lasts) in [(0, true), (1, false), (2, true), (number, true)] {
+        let holder = test.db().opaque_login_holder(token(opaque), now, later).await.expect("asked");
+        assert_eq!(holder.is_some(), lasts, "{opaque}");
     }
 }
 

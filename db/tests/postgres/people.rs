@@ -49,12 +49,12 @@ async fn a_refresh_token_used_twice_ends_its_login() {
     assert_eq!(rotate(40, 99).await, Rotation::Over, "the thief's is gone too");
     assert_eq!(test.db().login_holder(family, now).await.expect("asked"), None);
 
-    test.db().open_session(admin, "hash".into(), [7; 32], later).await.expect("opened");
-    assert_eq!(test.db().session_holder([7; 32], now, later).await.expect("asked"), Some(admin));
-    assert_eq!(test.db().session_holder([7; 32], later, later).await.expect("asked"), None, "lapsed");
+    test.db().open_opaque_login(admin, "hash".into(), [7; 32], later).await.expect("opened");
+    assert_eq!(test.db().opaque_login_holder([7; 32], now, later).await.expect("asked"), Some(admin));
+    assert_eq!(test.db().opaque_login_holder([7; 32], later, later).await.expect("asked"), None, "lapsed");
     test.db().set_password(&Scope::platform(), admin, "h".into(), "m".into(), false).await.expect("set");
     assert_eq!(
-        test.db().session_holder([7; 32], now, later).await.expect("asked"),
+        test.db().opaque_login_holder([7; 32], now, later).await.expect("asked"),
         None,
         "a new password ends logins"
     );
@@ -71,33 +71,33 @@ async fn a_login_under_way_with_the_old_password_does_not_outlive_its_change() {
     // Their passwords were compared before the change.
     let login = db.open_login(admin, "hash".into(), Uuid::new_v4(), [1; 32], later).await;
     assert!(matches!(login, Err(DbError::NotFound)), "{login:?}");
-    let session = db.open_session(admin, "hash".into(), [2; 32], later).await;
-    assert!(matches!(session, Err(DbError::NotFound)), "{session:?}");
+    let opaque = db.open_opaque_login(admin, "hash".into(), [2; 32], later).await;
+    assert!(matches!(opaque, Err(DbError::NotFound)), "{opaque:?}");
     db.open_login(admin, "second".into(), Uuid::new_v4(), [3; 32], later).await.expect("opened");
     let changed = db.change_password(&scope, admin, "hash".into(), new("third")).await;
     assert!(!changed.expect("asked"), "only one of two changes at the same time");
     let credentials = db.credentials("admin").await.expect("asked").expect("there");
     assert_eq!((credentials.password_hash.as_str(), credentials.md5_hash.as_str()), ("second", "second md5"));
-    assert_eq!(count(&test, "login_session"), 1, "what was not changed ends nothing");
+    assert_eq!(count(&test, "login"), 1, "what was not changed ends nothing");
     db.set_password(&scope, admin, "fourth".into(), "m".into(), false).await.expect("set");
     let login = db.open_login(admin, "second".into(), Uuid::new_v4(), [4; 32], later).await;
     assert!(matches!(login, Err(DbError::NotFound)), "{login:?}");
-    assert_eq!(count(&test, "login_session"), 0);
+    assert_eq!(count(&test, "login"), 0);
 }
 
 #[tokio::test]
-async fn a_session_is_extended_by_a_minute_or_not_at_all() {
+async fn an_opaque_login_is_extended_by_a_minute_or_not_at_all() {
     let test = TestDb::new().await;
     let admin = first(&test).await;
     let (now, end) = (at(0), at(3_600));
-    test.db().open_session(admin, "hash".into(), [7; 32], end).await.expect("opened");
+    test.db().open_opaque_login(admin, "hash".into(), [7; 32], end).await.expect("opened");
     let lasts = async |seconds: i64| {
         let until = end + TimeDelta::seconds(seconds);
-        assert_eq!(test.db().session_holder([7; 32], now, until).await.expect("asked"), Some(admin));
+        assert_eq!(test.db().opaque_login_holder([7; 32], now, until).await.expect("asked"), Some(admin));
     };
     let until = |seconds: i64| {
         let end = end + TimeDelta::seconds(seconds);
-        count(&test, &format!("opaque_session WHERE expires_at = '{}'", end.to_rfc3339()))
+        count(&test, &format!("opaque_login WHERE expires_at = '{}'", end.to_rfc3339()))
     };
     lasts(59).await;
     assert_eq!(until(0), 1, "a call every few seconds stores nothing");

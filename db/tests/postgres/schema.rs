@@ -66,7 +66,7 @@ async fn a_server_that_takes_no_writes_is_away() {
 async fn a_migration_that_finds_its_table_in_use_is_tried_again() {
     let test = TestDb::new().await;
     let before = schema(&test);
-    let down = include_str!("../../migrations/2026-11-22-000005_opaque_sessions/down.sql");
+    let down = include_str!("../../migrations/2026-11-22-000005_logins/down.sql");
     test.connection()
         .batch_execute(&format!(
             "{down} DELETE FROM __diesel_schema_migrations \

@@ -32,9 +32,6 @@ pub(crate) fn report(
         body.iter().fold(0x1234_5678_9abc_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
     Report {
         position: Position {
-            terminal,
-            device_time,
-            received_at: at(86_400 + i64::from(salt)),
             latitude: 31.2,
             longitude: 121.5,
             altitude_m: 4,
@@ -43,10 +40,9 @@ pub(crate) fn report(
             status: StatusSet(3),
             alarms: AlarmSet(alarms),
             mileage_km: Some(12.5),
-            fuel_l: None,
-            recorder_speed_kmh: None,
             signal: Some(31),
             satellites: Some(9),
+            ..Position::blank(terminal, device_time, at(86_400 + i64::from(salt)))
         },
         body: body.into(),
         hash: hash.cast_signed(),

@@ -2,7 +2,8 @@
 //! acknowledged.
 
 use crate::support::{Device, World, at, location, wait_for, wait_for_trouble};
-use gateway::{Admission, Gateway, Trouble};
+use access::terminal::Admission;
+use gateway::{Gateway, Trouble};
 use model::TerminalId;
 
 const SIM: &str = "13900000001";

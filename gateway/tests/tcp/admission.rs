@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use crate::support::{Device, World, location, wait_for_trouble};
+use access::terminal::Admission;
 use db::{Approval, Page, ROOT_COMPANY, VehicleQuery};
-use gateway::{Admission, Trouble};
+use gateway::Trouble;
 use model::Scope;
 
 const SIM: &str = "13900000006";
@@ -42,6 +43,8 @@ async fn pending_lists_the_terminal_and_lets_it_in_once_approved() {
     assert_eq!(device.register("测A12345").await, Err(4));
     assert_eq!(device.authenticate("code").await, 1);
     device.assert_quiet().await;
+    wait_for_trouble(&gateway, Trouble::RegistrationRefused, 1).await;
+    wait_for_trouble(&gateway, Trouble::AuthenticationRefused, 1).await;
 
     let db = world.database.db();
     let scope = Scope::platform();

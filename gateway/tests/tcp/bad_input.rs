@@ -1,8 +1,11 @@
 //! Bad input on the 808 link: for each case the reply, the counter, and whether the link stays open, as
 //! docs/device-links.md says. Nothing stored is lost by any of it.
 
-use crate::support::{Device, World, location, trouble, wait_for, wait_for_trouble};
-use gateway::{Admission, Gateway, Trouble};
+use std::time::{Duration, Instant};
+
+use crate::support::{Device, World, location, trouble, wait_for, wait_for_trouble, wait_long_for};
+use access::terminal::Admission;
+use gateway::{Gateway, Trouble};
 use protocol::jt808::Package;
 
 const SIM: &str = "13900000009";
@@ -110,6 +113,63 @@ async fn a_split_message_that_never_ends_is_given_up() {
     assert_eq!(scene.device.reply_to(serial).await, 2);
     wait_for_trouble(&scene.gateway, Trouble::SplitInvalid, 1).await;
     scene.goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_message_that_stands_still_is_asked_for_and_given_up_after_a_minute() {
+    let mut scene = scene().await;
+    let (serial, frame) = scene.device.packet(0x0704, &[0; 100], Some(Package { total: 3, index: 1 }));
+    scene.device.write(&frame).await;
+    assert_eq!(scene.device.reply_to(serial).await, 0);
+    let [high, low] = serial.to_be_bytes();
+    for _ in 0..3 {
+        let asked = scene.device.receive().await.expect("what is missing is asked for");
+        assert_eq!((asked.id, &asked.body[..]), (0x8003, &[high, low, 2, 0, 2, 0, 3][..]));
+    }
+    assert_eq!(trouble(&scene.gateway, Trouble::SplitDropped), 0, "it may still come");
+    wait_long_for("the message to be given up", Duration::from_secs(80), async || {
+        (trouble(&scene.gateway, Trouble::SplitDropped) > 0).then_some(())
+    })
+    .await;
+    assert_eq!(trouble(&scene.gateway, Trouble::SplitDropped), 1);
+    scene.goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_location_body_that_is_too_long_is_left_unanswered() {
+    let mut scene = scene().await;
+    let mut body = location(chrono::Utc::now(), 0, 9);
+    body.resize(128 * 1024 + 1, 0);
+    let packages: Vec<_> = body.chunks(1_000).collect();
+    let total = packages.len() as u16;
+    for (index, package) in (1..).zip(packages) {
+        let (serial, frame) = scene.device.packet(0x0200, package, Some(Package { total, index }));
+        scene.device.write(&frame).await;
+        if index < total {
+            assert_eq!(scene.device.reply_to(serial).await, 0, "of {index}");
+        }
+    }
+    wait_for_trouble(&scene.gateway, Trouble::Location, 1).await;
+    scene.goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_takes_no_bytes_is_closed() {
+    let mut scene = scene().await;
+    // Each is answered, and no answer is read: sockets hold some hundred thousand of them.
+    let heartbeats: Vec<u8> = (0..4_000).flat_map(|_| scene.device.frame(0x0002, &[]).1).collect();
+    let until = Instant::now() + Duration::from_secs(120);
+    while trouble(&scene.gateway, Trouble::WriteStalled) == 0 {
+        assert!(Instant::now() < until, "the gateway writes on and on");
+        scene.device.write_within(Duration::from_millis(500), &heartbeats).await;
+    }
+    assert_eq!(trouble(&scene.gateway, Trouble::WriteStalled), 1);
+    let sim = SIM.parse().expect("a SIM");
+    let terminal = scene.world.database.db().terminal_by_sim(&sim).await.expect("asked").expect("there").id;
+    wait_for("the terminal to be offline", async || (!scene.world.read(terminal).await.online).then_some(()))
+        .await;
+    Device::online(scene.gateway.addr(), SIM).await.assert_alive().await;
+    scene.gateway.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,9 @@
 //! DESIGN rule 6.8: nothing before authentication.
 
 use crate::support::{Device, World, location, trouble, wait_for, wait_for_trouble};
+use access::terminal::Admission;
 use futures_util::StreamExt as _;
-use gateway::{Admission, Trouble};
+use gateway::Trouble;
 use model::{Event, Presence};
 
 const SIM: &str = "13900000004";
@@ -83,6 +84,24 @@ async fn a_link_speaks_for_one_terminal_only() {
     wait_for_trouble(&gateway, Trouble::ForeignSim, 1).await;
     device.assert_alive().await;
     assert!(world.track(other).await.is_empty());
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_bounded() {
+    let mut world = World::new().await.admission(Admission::Known);
+    world.terminal(SIM).await;
+    world.settings.connections_max = 2;
+    let gateway = world.start().await;
+    let mut online = Device::online(gateway.addr(), SIM).await;
+    let mut stranger = Device::connect(gateway.addr(), SIM).await;
+    stranger.assert_quiet().await;
+    let mut third = Device::connect(gateway.addr(), SIM).await;
+    third.assert_closed().await;
+    wait_for_trouble(&gateway, Trouble::ConnectionsFull, 1).await;
+    online.assert_alive().await;
+    stranger.assert_quiet().await;
+    assert_eq!(gateway.stats().terminals, 1);
     gateway.shutdown().await;
 }
 

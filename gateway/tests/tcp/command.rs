@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::support::{Device, World, wait_for};
-use gateway::{Admission, Gateway};
+use access::terminal::Admission;
+use gateway::Gateway;
 use model::{Channel, Command, Profile, Reply, SendError, TerminalId, VideoCodec};
 
 const SIM: &str = "13900000010";

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use access::terminal::Admission;
 use async_trait::async_trait;
 use cluster::{Batch, Copies, CopyError, CopyPeer, Incarnation, NodeId};
-use gateway::{Admission, Gateway, Membership, Settings, Trouble};
+use gateway::{Gateway, Membership, Settings, Trouble};
 use model::TerminalId;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;

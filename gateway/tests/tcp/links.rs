@@ -1,8 +1,9 @@
 //! What a gateway tells of its links, and what becomes of one that another gateway has anew.
 
+use access::terminal::Admission;
 use cluster::{LinkChange, LinkChanges, LinkStamp};
 use futures_util::{FutureExt as _, StreamExt as _};
-use gateway::{Admission, Trouble};
+use gateway::Trouble;
 use model::{Event, Presence};
 
 use crate::support::{Device, WITHIN, World, wait_for, wait_for_trouble};

@@ -1,7 +1,8 @@
 //! DESIGN rule 6.7: no terminal is locked out because the database is away.
 
 use crate::support::{Device, World, codes, location, wait_for, wait_for_trouble};
-use gateway::{Admission, Grant, Trouble};
+use access::terminal::{Admission, Grant};
+use gateway::Trouble;
 use model::{Scope, TerminalId};
 
 const SIM: &str = "13900000002";

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::support::{Device, WITHIN, World, at, codes, location, wait_for};
+use access::terminal::Admission;
 use cluster::{Bus, EventStream};
 use futures_util::StreamExt as _;
-use gateway::{Admission, Deps, Gateway};
+use gateway::{Deps, Gateway};
 use model::{Alarm, AlarmChange, Event, Scope};
 
 const SIM: &str = "13900000013";

@@ -1,6 +1,6 @@
 //! Terminals that are let go: told to go back to their own server, and closed if they do not.
 
-use gateway::Admission;
+use access::terminal::Admission;
 
 use crate::support::{Device, World, wait_for};
 

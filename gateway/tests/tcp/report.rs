@@ -1,9 +1,9 @@
 //! Reports on their way: normalised, stored once, acknowledged, told to whoever listens.
 
 use crate::support::{Device, World, at, location};
+use access::terminal::Admission;
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
-use gateway::Admission;
 use model::{AlarmChange, AlarmKind, Event};
 use protocol::jt808::message::encode_batch;
 

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::terminal::Admission;
 use cluster::Incarnation;
-use gateway::{Admission, Gateway, Membership, Splices, Trouble};
+use gateway::{Gateway, Membership, Splices, Trouble};
 use model::Scope;
 use tokio::sync::watch;
 

@@ -116,14 +116,14 @@ impl Viewers for FakeViewers {
         }
     }
 
-    async fn open_session(
+    async fn open_by_login(
         &self,
-        session: &str,
+        login: &str,
         device: &str,
         channel: Channel,
         profile: Profile,
     ) -> Result<(AccountId, StreamKey), Refusal> {
-        match (session, device) {
+        match (login, device) {
             ("good", "D") => Ok((AccountId(1), StreamKey::live(TerminalId(42), channel, profile))),
             ("good", _) => Err(Refusal::NotFound),
             ("powerless", _) => Err(Refusal::Forbidden),
@@ -265,6 +265,13 @@ impl Camera {
             self.now_ms += 1_000 / RATE;
         }
         recording
+    }
+
+    /// A frame that no camera made, now.
+    pub fn made_up(&mut self, kind: DataType, payload_type: PayloadType, data: &[u8]) -> (u64, Vec<u8>) {
+        let mut wire = Vec::new();
+        self.packetizer.frame(kind, payload_type, self.now_ms, data, &mut wire);
+        (self.now_ms, wire)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway::{AuthCodes, AuthKey, Gateway};
+use access::terminal::{AuthCodes, AuthKey};
+use gateway::Gateway;
 use sim::Fleet;
 
 use super::{Server, Tenant};

@@ -17,14 +17,13 @@ use api::{Api, Deps, Settings};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
-use db::testing::{Link, TestDb};
+use db::testing::{Switch, TestDb};
 use db::{Db, DbSettings, NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
 use model::{
     AccountId, AlarmId, AlarmSet, AvAttributes, Command, CompanyId, Permission, Position, Reply, Report,
     RoleId, Scope, SendError, StatusSet, StreamKey, TerminalId, TerminalLink, VehicleId,
 };
 use reqwest::{Method, RequestBuilder, Response};
-use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 /// The password of every account here.
@@ -96,21 +95,12 @@ pub struct Tenant {
 /// A position of `terminal` with an emergency, received when it was taken.
 pub fn position(terminal: TerminalId, time: DateTime<Utc>) -> Position {
     Position {
-        terminal,
-        device_time: Some(time),
-        received_at: time,
         latitude: 31.2,
         longitude: 121.5,
-        altitude_m: 4,
         speed_kmh: 60.5,
-        direction_deg: 90,
         status: StatusSet(3),
         alarms: AlarmSet(1),
-        mileage_km: None,
-        fuel_l: None,
-        recorder_speed_kmh: None,
-        signal: None,
-        satellites: None,
+        ..Position::blank(terminal, Some(time), time)
     }
 }
 
@@ -126,33 +116,29 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::with(None).await
-    }
-
-    pub async fn with(tls: Option<Arc<ServerConfig>>) -> Self {
-        Self::set(tls, false).await
+        Self::set(false).await
     }
 
     /// With documents that need no log-in.
     pub async fn with_public_docs() -> Self {
-        Self::set(None, true).await
+        Self::set(true).await
     }
 
-    /// Over a link that can lose the reply to a commit.
-    pub async fn linked() -> (Self, Link) {
+    /// With a switch in the line to its database.
+    pub async fn switched() -> (Self, Switch) {
         let database = TestDb::new().await;
-        let link = Link::new(database.conninfo());
-        let db = Db::connect(link.conninfo(), DbSettings::default()).await.expect("it takes connections");
-        (Self::over(database, db, None, false).await, link)
+        let switch = Switch::new(database.conninfo());
+        let db = Db::connect(switch.conninfo(), DbSettings::default()).await.expect("it takes connections");
+        (Self::over(database, db, false).await, switch)
     }
 
-    async fn set(tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {
+    async fn set(public_docs: bool) -> Self {
         let database = TestDb::new().await;
         let db = database.db().clone();
-        Self::over(database, db, tls, public_docs).await
+        Self::over(database, db, public_docs).await
     }
 
-    async fn over(database: TestDb, db: Db, tls: Option<Arc<ServerConfig>>, public_docs: bool) -> Self {
+    async fn over(database: TestDb, db: Db, public_docs: bool) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let access = Access::new(db.clone(), Keys::generate());
         let events = Arc::new(Bus::default());
@@ -170,7 +156,7 @@ impl Server {
             terminals: Arc::clone(&terminals) as _,
             placement: Arc::new(OneMedia),
             media: None,
-            tls,
+            tls: None,
         };
         let api = Api::start(settings, deps).await.expect("it starts");
         let addr = api.addr();

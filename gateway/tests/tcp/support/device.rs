@@ -71,6 +71,11 @@ impl Device {
         self.socket.write_all(bytes).await.expect("the link takes bytes");
     }
 
+    /// Writes as much of `bytes` as the link takes within `limit`; it may be closed.
+    pub async fn write_within(&mut self, limit: Duration, bytes: &[u8]) {
+        let _ = tokio::time::timeout(limit, self.socket.write_all(bytes)).await;
+    }
+
     /// Sends a message; gives its serial number.
     pub async fn send(&mut self, id: u16, body: &[u8]) -> u16 {
         let (serial, bytes) = self.frame(id, body);

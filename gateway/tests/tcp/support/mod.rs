@@ -4,21 +4,20 @@
 #![allow(unreachable_pub, reason = "included as a module of each test")]
 
 mod device;
-mod switch;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use access::terminal::{Admission, AuthCodes, AuthKey};
 use chrono::{DateTime, TimeDelta, Utc};
 use cluster::{Bus, Events as _};
-use db::testing::TestDb;
+use db::testing::{Switch, TestDb};
 use db::{Db, DbSettings, PoolSettings, Terminal};
-use gateway::{Admission, AuthCodes, AuthKey, Deps, Gateway, Settings};
+use gateway::{Deps, Gateway, Settings};
 use model::{CompanyId, Filter, Position, Scope, TerminalId};
 
 pub use device::{Device, location};
-pub use switch::Switch;
 
 /// How long a condition may take to come true.
 pub const WITHIN: Duration = Duration::from_secs(20);
@@ -47,7 +46,7 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let database = TestDb::new().await;
-        let switch = Switch::new(database.conninfo()).await;
+        let switch = Switch::new(database.conninfo());
         let pool = PoolSettings { connections: 2, wait_timeout_ms: 2_000, query_timeout_ms: 3_000 };
         let limits = DbSettings {
             write: pool,
@@ -135,13 +134,22 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Waits until `condition` gives something.
-pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = Instant::now() + WITHIN;
+pub async fn wait_for<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
+    wait_long_for(what, WITHIN, condition).await
+}
+
+/// The same for what has a time of its own.
+pub async fn wait_long_for<T>(
+    what: &str,
+    within: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let until = Instant::now() + within;
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(Instant::now() < until, "waited {WITHIN:?} for {what}");
+        assert!(Instant::now() < until, "waited {within:?} for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

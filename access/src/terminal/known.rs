@@ -1,4 +1,4 @@
-//! The terminals that this gateway met lately, by SIM: spares the database a query a reconnection, and
+//! The terminals that a door met lately, by SIM: spares the database a query a reconnection, and
 //! stands in for it while it is away.
 
 use std::collections::HashMap;

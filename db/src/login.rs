@@ -1,4 +1,5 @@
-//! People's logins: families of refresh tokens with rotation, and sessions of the CMSV6 face.
+//! People's logins: families of refresh tokens with rotation, and opaque logins, which one value stands for (those of
+//! the CMSV6 face).
 //!
 //! Knows only SHA-256 digests of tokens, never the tokens.
 
@@ -28,15 +29,15 @@ struct Current {
 }
 
 #[derive(QueryableByName)]
-struct Session {
+struct OpaqueLogin {
     #[diesel(sql_type = BigInt)]
     account_id: i64,
     #[diesel(sql_type = Timestamptz)]
     expires_at: DateTime<Utc>,
 }
 
-/// By how much a session of the CMSV6 face is extended at least: its clients call every few seconds, and each
-/// extension is a commit.
+/// By how much an opaque login is extended at least: its clients call every few seconds, and each extension is a
+/// commit.
 const EXTENSION_MIN: TimeDelta = TimeDelta::minutes(1);
 
 #[derive(QueryableByName)]
@@ -46,7 +47,7 @@ struct Holder {
 }
 
 impl Db {
-    /// Most logins of one account at a time, and most sessions of the CMSV6 face; the longest unused give way.
+    /// Most logins of one account at a time, and most opaque ones; the longest unused give way.
     pub const LOGINS_PER_ACCOUNT_MAX: i64 = 100;
 
     /// Opens the login `family` whose first refresh token has the digest `token`, for an account whose password
@@ -64,13 +65,15 @@ impl Db {
     ) -> Result<(), DbError> {
         self.control(move |conn| {
             lock_account(conn, account, &compared)?;
-            sql_query("INSERT INTO login_session (family, account_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)")
-                .bind::<SqlUuid, _>(family)
-                .bind::<BigInt, _>(account.0)
-                .bind::<Binary, _>(&token[..])
-                .bind::<Timestamptz, _>(expires_at)
-                .execute(conn)?;
-            bound(conn, "login_session", "family", account)
+            sql_query(
+                "INSERT INTO login (family, account_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)",
+            )
+            .bind::<SqlUuid, _>(family)
+            .bind::<BigInt, _>(account.0)
+            .bind::<Binary, _>(&token[..])
+            .bind::<Timestamptz, _>(expires_at)
+            .execute(conn)?;
+            bound(conn, "login", "family", account)
         })
         .await
     }
@@ -82,7 +85,7 @@ impl Db {
     pub async fn login_holder(&self, family: Uuid, now: DateTime<Utc>) -> Result<Option<AccountId>, DbError> {
         self.control(move |conn| {
             let found: Vec<Holder> = sql_query(
-                "SELECT account_id FROM login_session WHERE family = $1 AND revoked_at IS NULL AND expires_at > $2",
+                "SELECT account_id FROM login WHERE family = $1 AND revoked_at IS NULL AND expires_at > $2",
             )
             .bind::<SqlUuid, _>(family)
             .bind::<Timestamptz, _>(now)
@@ -108,7 +111,7 @@ impl Db {
     ) -> Result<Rotation, DbError> {
         self.control(move |conn| {
             let found: Vec<Current> = sql_query(
-                "SELECT token_hash FROM login_session WHERE family = $1 AND revoked_at IS NULL AND expires_at > $2 \
+                "SELECT token_hash FROM login WHERE family = $1 AND revoked_at IS NULL AND expires_at > $2 \
                  FOR UPDATE",
             )
             .bind::<SqlUuid, _>(family)
@@ -119,20 +122,18 @@ impl Db {
                 return Ok(Rotation::Rotated);
             }
             if token_hash != presented {
-                sql_query("UPDATE login_session SET revoked_at = $2 WHERE family = $1")
+                sql_query("UPDATE login SET revoked_at = $2 WHERE family = $1")
                     .bind::<SqlUuid, _>(family)
                     .bind::<Timestamptz, _>(now)
                     .execute(conn)?;
                 return Ok(Rotation::Reused);
             }
-            sql_query(
-                "UPDATE login_session SET token_hash = $2, rotated_at = $3, expires_at = $4 WHERE family = $1",
-            )
-            .bind::<SqlUuid, _>(family)
-            .bind::<Binary, _>(&next[..])
-            .bind::<Timestamptz, _>(now)
-            .bind::<Timestamptz, _>(expires_at)
-            .execute(conn)?;
+            sql_query("UPDATE login SET token_hash = $2, rotated_at = $3, expires_at = $4 WHERE family = $1")
+                .bind::<SqlUuid, _>(family)
+                .bind::<Binary, _>(&next[..])
+                .bind::<Timestamptz, _>(now)
+                .bind::<Timestamptz, _>(expires_at)
+                .execute(conn)?;
             Ok(Rotation::Rotated)
         })
         .await
@@ -144,15 +145,14 @@ impl Db {
     /// As any query.
     pub async fn close_login(&self, family: Uuid) -> Result<bool, DbError> {
         self.control(move |conn| {
-            let ended = sql_query("DELETE FROM login_session WHERE family = $1")
-                .bind::<SqlUuid, _>(family)
-                .execute(conn)?;
+            let ended =
+                sql_query("DELETE FROM login WHERE family = $1").bind::<SqlUuid, _>(family).execute(conn)?;
             Ok(ended > 0)
         })
         .await
     }
 
-    /// Ends every login of an account, sessions of the CMSV6 face too.
+    /// Ends every login of an account, opaque ones too.
     ///
     /// # Errors
     /// As any query.
@@ -160,11 +160,12 @@ impl Db {
         self.control(move |conn| crate::account::close_logins(conn, account)).await
     }
 
-    /// Opens a session of the CMSV6 face, for an account whose password still has the hash `compared`.
+    /// Opens the opaque login whose value has the digest `token`, for an account whose password still has the hash
+    /// `compared`.
     ///
     /// # Errors
     /// As [`open_login`](Self::open_login).
-    pub async fn open_session(
+    pub async fn open_opaque_login(
         &self,
         account: AccountId,
         compared: String,
@@ -173,55 +174,55 @@ impl Db {
     ) -> Result<(), DbError> {
         self.control(move |conn| {
             lock_account(conn, account, &compared)?;
-            sql_query("INSERT INTO opaque_session (token_hash, account_id, expires_at) VALUES ($1, $2, $3)")
+            sql_query("INSERT INTO opaque_login (token_hash, account_id, expires_at) VALUES ($1, $2, $3)")
                 .bind::<Binary, _>(&token[..])
                 .bind::<BigInt, _>(account.0)
                 .bind::<Timestamptz, _>(expires_at)
                 .execute(conn)?;
-            bound(conn, "opaque_session", "token_hash", account)
+            bound(conn, "opaque_login", "token_hash", account)
         })
         .await
     }
 
-    /// Whose session of the CMSV6 face it is, if it lasts at `now`; it then lasts until `expires_at`, where that is
-    /// a minute or more later than before, and as long as before where it is not.
+    /// Whose opaque login it is, if it lasts at `now`; it then lasts until `expires_at`, where that is a minute or
+    /// more later than before, and as long as before where it is not.
     ///
     /// # Errors
     /// As any query.
-    pub async fn session_holder(
+    pub async fn opaque_login_holder(
         &self,
         token: [u8; 32],
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
     ) -> Result<Option<AccountId>, DbError> {
         self.control(move |conn| {
-            let found: Vec<Session> = sql_query(
-                "SELECT account_id, expires_at FROM opaque_session WHERE token_hash = $1 AND expires_at > $2",
+            let found: Vec<OpaqueLogin> = sql_query(
+                "SELECT account_id, expires_at FROM opaque_login WHERE token_hash = $1 AND expires_at > $2",
             )
             .bind::<Binary, _>(&token[..])
             .bind::<Timestamptz, _>(now)
             .load(conn)?;
-            let Some(session) = found.into_iter().next() else { return Ok(None) };
-            if expires_at - session.expires_at >= EXTENSION_MIN {
+            let Some(login) = found.into_iter().next() else { return Ok(None) };
+            if expires_at - login.expires_at >= EXTENSION_MIN {
                 sql_query(
-                    "UPDATE opaque_session SET expires_at = greatest(expires_at, $2) WHERE token_hash = $1",
+                    "UPDATE opaque_login SET expires_at = greatest(expires_at, $2) WHERE token_hash = $1",
                 )
                 .bind::<Binary, _>(&token[..])
                 .bind::<Timestamptz, _>(expires_at)
                 .execute(conn)?;
             }
-            Ok(Some(AccountId(session.account_id)))
+            Ok(Some(AccountId(login.account_id)))
         })
         .await
     }
 
-    /// Ends a session of the CMSV6 face; true where there was one.
+    /// Ends an opaque login; true where there was one.
     ///
     /// # Errors
     /// As any query.
-    pub async fn close_session(&self, token: [u8; 32]) -> Result<bool, DbError> {
+    pub async fn close_opaque_login(&self, token: [u8; 32]) -> Result<bool, DbError> {
         self.control(move |conn| {
-            let ended = sql_query("DELETE FROM opaque_session WHERE token_hash = $1")
+            let ended = sql_query("DELETE FROM opaque_login WHERE token_hash = $1")
                 .bind::<Binary, _>(&token[..])
                 .execute(conn)?;
             Ok(ended > 0)

@@ -1,0 +1,12 @@
+SET LOCAL lock_timeout = '5s';
+COMMENT ON COLUMN opaque_login.token_hash IS 'SHA-256 of the jsession value';
+COMMENT ON TABLE opaque_login IS 'Sessions of the CMSV6 face';
+ALTER TABLE opaque_login RENAME CONSTRAINT opaque_login_account_id_fkey TO jsession_account_id_fkey;
+ALTER INDEX opaque_login_account_idx RENAME TO jsession_account_idx;
+ALTER INDEX opaque_login_pkey RENAME TO jsession_pkey;
+ALTER TABLE opaque_login RENAME TO jsession;
+ALTER TABLE login RENAME CONSTRAINT login_account_id_fkey TO login_session_account_id_fkey;
+ALTER TABLE login RENAME CONSTRAINT login_token_key TO login_session_token_key;
+ALTER INDEX login_account_idx RENAME TO login_session_account_idx;
+ALTER INDEX login_pkey RENAME TO login_session_pkey;
+ALTER TABLE login RENAME TO login_session;
