@@ -200,7 +200,7 @@ fn connect_to(code: &[u8], host: &str, tcp_port: u16, limit_min: u16) -> Option<
         return None;
     }
     let rest = format!(";;;;{host};{tcp_port};0;{limit_min}");
-    Some([b"0;", code, rest.as_bytes()].concat())
+    Some([&b"0;"[..], code, rest.as_bytes()].concat())
 }
 
 /// JT/T 808, 0x8105 with command 2: decimal text, as most terminals read it.
