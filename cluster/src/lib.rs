@@ -5,6 +5,8 @@
 
 mod alone;
 mod bus;
+mod copies;
+mod links;
 mod listener;
 mod newcomers;
 mod node;
@@ -13,6 +15,8 @@ mod view;
 
 pub use alone::Alone;
 pub use bus::Bus;
+pub use copies::{BATCH_BYTES_MAX, Batch, Copies, CopyError, CopyPeer, CopyPeers};
+pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};

@@ -106,6 +106,21 @@ impl TestDb {
         waiting.waiting
     }
 
+    /// How many rows there are in `table`, which a WHERE may follow.
+    ///
+    /// # Panics
+    /// Where that is no table, or the server is gone.
+    pub fn count(&self, table: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Counted {
+            #[diesel(sql_type = BigInt)]
+            rows: i64,
+        }
+        let counted = sql_query(format!("SELECT count(*) AS rows FROM {table}"));
+        let counted: Counted = counted.get_result(&mut self.connection()).expect("counted");
+        counted.rows
+    }
+
     /// A connection for looking at tables directly.
     ///
     /// # Panics

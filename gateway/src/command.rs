@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cluster::Terminals;
+use cluster::{LinkChanges, LinkStamp, Links, Terminals};
 use model::{
     AudioCodec, AvAttributes, Command, Profile, Reply, SendError, TerminalId, TerminalLink, VideoCodec,
 };
@@ -65,8 +65,14 @@ impl Terminals for Held {
     }
 }
 
+impl Links for Held {
+    fn follow(&self) -> (Vec<(TerminalId, LinkStamp)>, LinkChanges) {
+        self.gate.links.follow()
+    }
+}
+
 /// Sends `downlink` on `link` and waits for its end.
-async fn ask(
+pub(crate) async fn ask(
     gate: &Gate,
     terminal: TerminalId,
     link: &Link,
@@ -173,7 +179,7 @@ fn downlink(command: &Command, link: &Link) -> Result<Downlink, TextTooLong> {
     let mut body = Vec::new();
     let id = match command {
         Command::StartLive { channel, profile, host, tcp_port } => {
-            let host = host.clone().unwrap_or_else(|| link.local.to_string());
+            let host = host.clone().unwrap_or_else(|| link.local.ip().to_string());
             signalling::StartLive {
                 address: ShortText::new(&host)?,
                 tcp_port: *tcp_port,

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use authentication::refused;
 
 use crate::alarm::Seen;
+use crate::arrival::Arrival;
 use crate::gate::Gate;
 use crate::link::{Link, Order};
 use crate::normalise;
@@ -60,6 +62,9 @@ pub(crate) struct Conn {
     gate: Arc<Gate>,
     peer: SocketAddr,
     local: SocketAddr,
+    is_spliced: bool,
+    /// What was read of it before it was served.
+    first: BytesMut,
     session: Session,
     /// Ends the task: the gateway stops, the terminal has a newer link, an operator wants it.
     close: CancellationToken,
@@ -94,8 +99,7 @@ struct Linked {
 impl Conn {
     pub(crate) fn new(
         gate: Arc<Gate>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        Arrival { peer, local, is_spliced, at, first }: Arrival,
         newcomer: Newcomer,
         stop: &CancellationToken,
     ) -> Self {
@@ -103,7 +107,7 @@ impl Conn {
         let (orders_in, orders) = mpsc::channel(settings.commands_per_terminal_max.max(1));
         let (verdicts_in, verdicts) = mpsc::unbounded_channel();
         let session = Session::new(
-            Instant::now(),
+            at,
             SessionSettings {
                 authentication_limit: Duration::from_secs(settings.authenticate_within_s),
                 idle_limit: Duration::from_secs(settings.idle_s),
@@ -117,6 +121,8 @@ impl Conn {
             gate,
             peer,
             local,
+            is_spliced,
+            first,
             session,
             close: stop.child_token(),
             orders,
@@ -147,7 +153,11 @@ impl Conn {
     }
 
     async fn serve(&mut self, socket: &mut TcpStream) -> Result<std::convert::Infallible, End> {
-        let mut input = BytesMut::new();
+        let mut input = std::mem::take(&mut self.first);
+        if !input.is_empty() {
+            let count = input.len();
+            self.take(&mut input, count)?;
+        }
         loop {
             self.drain(socket).await?;
             self.submit();
@@ -156,9 +166,7 @@ impl Conn {
             tokio::select! {
                 () = self.close.cancelled() => return Err(self.told_to_close()),
                 read = socket.read_buf(&mut input), if reading => {
-                    let count = read.map_err(End::Io)?;
-                    self.bound_newcomer(count)?;
-                    self.session.receive(Instant::now(), &mut input, count).map_err(End::Session)?;
+                    self.take(&mut input, read.map_err(End::Io)?)?;
                 }
                 Some(order) = self.orders.recv() => self.order(order),
                 Some(verdict) = self.verdicts.recv() => {
@@ -176,6 +184,12 @@ impl Conn {
                 }
             }
         }
+    }
+
+    /// Takes the last `count` bytes of `input`, just read.
+    fn take(&mut self, input: &mut BytesMut, count: usize) -> Result<(), End> {
+        self.bound_newcomer(count)?;
+        self.session.receive(Instant::now(), input, count).map_err(End::Session)
     }
 
     /// Does everything that the session wants, and sends what it has to say in one piece.
@@ -299,7 +313,8 @@ impl Conn {
 
     fn told_to_close(&self) -> End {
         let is_replaced = self.linked.as_ref().is_some_and(|linked| {
-            self.gate.links.of(linked.terminal).is_some_and(|link| link.number != linked.link.number)
+            linked.link.is_superseded.load(Ordering::Relaxed)
+                || self.gate.links.of(linked.terminal).is_some_and(|link| link.number != linked.link.number)
         });
         if is_replaced { End::Replaced } else { End::Closed }
     }

@@ -1,15 +1,16 @@
-//! Emptying the spool into the database when it is back. Also the one task that finds out that it is: while
-//! it is away nobody else tries.
+//! Emptying the spool, and adopted copies of others, into the database when it is back. Also the one task that finds
+//! out that it is: while it is away nobody else tries.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use db::DbError;
-use model::TerminalId;
+use db::{DbError, UnreadableBody};
+use model::Report;
 use tokio_util::sync::CancellationToken;
 
 use crate::gate::Gate;
-use crate::normalise::{self, ReportError};
+use crate::normalise;
+use crate::spool::Record;
 use crate::trouble::Trouble;
 use crate::writer::{self, Before};
 
@@ -53,6 +54,14 @@ enum Step {
 }
 
 async fn step(gate: &Gate) -> Step {
+    match own(gate).await {
+        Step::Idle => adopted(gate).await,
+        step => step,
+    }
+}
+
+/// The own spool.
+async fn own(gate: &Gate) -> Step {
     let chunk = match gate.spool.oldest(REPORTS_MAX).await {
         Ok(Some(chunk)) => chunk,
         Ok(None) => return probe(gate).await,
@@ -62,41 +71,79 @@ async fn step(gate: &Gate) -> Step {
             return probe(gate).await;
         }
     };
+    let step = store(gate, &chunk.records).await;
+    if matches!(step, Step::Drained) {
+        gate.spool.stored(&chunk).await;
+    }
+    step
+}
+
+/// Copies of spools whose gateways are not expected back, or lost some of theirs.
+async fn adopted(gate: &Gate) -> Step {
+    let Some(kept) = &gate.kept else { return Step::Idle };
+    let (of, chunk) = match kept.oldest(REPORTS_MAX).await {
+        Ok(Some(oldest)) => oldest,
+        Ok(None) => return Step::Idle,
+        Err(error) => {
+            tracing::error!(%error, "a copy cannot be read");
+            return Step::Idle;
+        }
+    };
+    let step = store(gate, &chunk.records).await;
+    if matches!(step, Step::Drained) {
+        kept.drained(&of, &chunk).await;
+    }
+    step
+}
+
+/// Stores records as reports; those that are none any more go to quarantine first.
+async fn store(gate: &Gate, records: &[Record]) -> Step {
     let (mut reports, mut strange) = (Vec::new(), Vec::new());
-    for record in &chunk.records {
+    for record in records.iter().filter(|record| record.marked().is_none()) {
         match normalise::report(record.terminal, &record.body, record.received_at) {
             Ok(report) => reports.push(report),
-            Err(error) => strange.push((record.terminal, error)),
+            Err(error) => strange.push(UnreadableBody {
+                terminal: record.terminal,
+                body: Arc::clone(&record.body),
+                hash: normalise::hash(&record.body),
+                received_at: record.received_at,
+                reason: format!("spooled, and no report: {error}"),
+            }),
         }
     }
     let count = reports.len();
-    let stored = match count {
-        0 => Ok(()),
-        _ => writer::store(gate, reports, Before::Perhaps).await,
-    };
-    match stored {
+    match try_to_store(gate, reports, strange).await {
         Ok(()) => {
-            gate.spool.stored(&chunk).await;
             gate.counts.drained.add(count);
-            give_up(gate, &strange);
             Step::Drained
         }
         Err(error) => {
             if !matches!(error, DbError::Unavailable(_) | DbError::Busy(_) | DbError::OutcomeUnknown) {
                 tracing::error!(error = &error as &dyn std::error::Error, "spooled reports not stored");
-                gate.troubles.count_by(Trouble::StoreFailed, count);
+                gate.troubles.count_by(Trouble::StoreFailed, records.len());
             }
             Step::Failed
         }
     }
 }
 
-/// Says what was no report. Each was one when it was acknowledged: another program than this one wrote it.
-fn give_up(gate: &Gate, strange: &[(TerminalId, ReportError)]) {
-    if let Some((terminal, error)) = strange.first() {
-        tracing::error!(%error, terminal = terminal.0, "{} spooled reports are none any more: lost", strange.len());
-        gate.troubles.count_by(Trouble::SpooledInvalid, strange.len());
+async fn try_to_store(
+    gate: &Gate,
+    reports: Vec<Report>,
+    strange: Vec<UnreadableBody>,
+) -> Result<(), DbError> {
+    if let Some(first) = strange.first() {
+        // Each was a report when it was acknowledged: another program than this one wrote it.
+        let (terminal, reason, count) = (first.terminal, first.reason.clone(), strange.len());
+        let new = gate.db.quarantine_bodies(strange).await?;
+        gate.counts.quarantined.add(new);
+        gate.troubles.count_by(Trouble::SpooledInvalid, count);
+        tracing::error!(terminal.id = %terminal, reason, "{count} spooled reports are none any more: in quarantine");
     }
+    if reports.is_empty() {
+        return Ok(());
+    }
+    writer::store(gate, reports, Before::Perhaps).await
 }
 
 /// With nothing to store: whether the database is back.

@@ -8,8 +8,11 @@ use cluster::Events;
 use db::{DatabaseState, Db};
 use model::{Alarm, AlarmChange, Event};
 
+use crate::arrival::Splices;
+use crate::copies::{Copying, Kept};
 use crate::link::Links;
 use crate::presence::Presence;
+use crate::redirect::Releases;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::trouble::Troubles;
@@ -23,12 +26,26 @@ pub(crate) struct Gate {
     pub(crate) door: Door,
     pub(crate) links: Links,
     pub(crate) presence: Presence,
+    pub(crate) releases: Releases,
+    /// In a cluster only: login servers carry terminals here.
+    pub(crate) splices: Option<Arc<dyn Splices>>,
     pub(crate) intake: Intake,
     pub(crate) spool: Spool,
+    /// Of the own spool; in a cluster only.
+    pub(crate) copying: Option<Copying>,
+    /// Of others' spools; in a cluster only.
+    pub(crate) kept: Option<Kept>,
     /// While it is away reports go to the spool, and the drainer is who looks whether it is back.
     pub(crate) database: Arc<DatabaseState>,
     pub(crate) troubles: Troubles,
     pub(crate) counts: Counts,
+}
+
+/// What a gate keeps on disks, its own and others'.
+pub(crate) struct Disks {
+    pub(crate) spool: Spool,
+    pub(crate) copying: Option<Copying>,
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Gate {
@@ -38,7 +55,8 @@ impl Gate {
         events: Arc<dyn Events>,
         codes: AuthCodes,
         intake: Intake,
-        spool: Spool,
+        Disks { spool, copying, kept }: Disks,
+        splices: Option<Arc<dyn Splices>>,
     ) -> Self {
         let database = Arc::new(DatabaseState::default());
         Self {
@@ -48,8 +66,12 @@ impl Gate {
             events,
             links: Links::default(),
             presence: Presence::default(),
+            releases: Releases::default(),
+            splices,
             intake,
             spool,
+            copying,
+            kept,
             database,
             troubles: Troubles::default(),
             counts: Counts::default(),

@@ -5,8 +5,10 @@
 //! carries out commands.
 
 mod alarm;
+mod arrival;
 mod command;
 mod conn;
+mod copies;
 mod disk;
 mod drain;
 mod gate;
@@ -14,6 +16,7 @@ mod link;
 mod listener;
 mod normalise;
 mod presence;
+mod redirect;
 mod settings;
 mod spool;
 mod stats;
@@ -24,18 +27,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::terminal::AuthCodes;
-use cluster::{Events, Terminals};
+use cluster::{Copies, CopyPeers, Events, Incarnation, LinkStamp, Links, NodeId, Terminals};
 use db::Db;
+use model::TerminalId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use arrival::Splices;
+pub use copies::{CopyOf, CopyStats};
 pub use settings::Settings;
 pub use stats::{Meter, Stats};
 pub use trouble::Trouble;
 
+use copies::{Copying, Keeping, Kept};
 use disk::{Disk, LocalDisk};
-use gate::Gate;
+use gate::{Disks, Gate};
 use spool::Spool;
 use writer::Intake;
 
@@ -48,6 +55,19 @@ pub struct Deps {
     pub events: Arc<dyn Events>,
     /// Signs and checks authentication codes.
     pub codes: AuthCodes,
+}
+
+/// What a gateway of a cluster works with beside [`Deps`].
+#[derive(Clone)]
+pub struct Membership {
+    /// Its name in the cluster.
+    pub node: NodeId,
+    /// This life of it.
+    pub incarnation: Incarnation,
+    /// Who may keep a copy of its spool.
+    pub peers: CopyPeers,
+    /// Who says which connections are carried by a login server.
+    pub splices: Arc<dyn Splices>,
 }
 
 /// Why a gateway did not start.
@@ -77,6 +97,9 @@ pub struct Gateway {
     /// Ends what stores and tells, after the links.
     stop_rest: CancellationToken,
     rest: TaskTracker,
+    /// Ends what copies the spool, after those who wait for that.
+    stop_copies: CancellationToken,
+    copies: TaskTracker,
 }
 
 impl Gateway {
@@ -85,35 +108,55 @@ impl Gateway {
     /// # Errors
     /// A port that is taken, a spool folder that cannot be used.
     pub async fn start(settings: Settings, deps: Deps) -> Result<Self, StartError> {
-        Self::start_on(Arc::new(LocalDisk), settings, deps).await
+        Self::start_on(Arc::new(LocalDisk), settings, deps, None).await
     }
 
-    async fn start_on(disk: Arc<dyn Disk>, settings: Settings, deps: Deps) -> Result<Self, StartError> {
+    /// As [`start`](Self::start), as one of the gateways of a cluster.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn join(settings: Settings, deps: Deps, membership: Membership) -> Result<Self, StartError> {
+        Self::start_on(Arc::new(LocalDisk), settings, deps, Some(membership)).await
+    }
+
+    async fn start_on(
+        disk: Arc<dyn Disk>,
+        settings: Settings,
+        deps: Deps,
+        membership: Option<Membership>,
+    ) -> Result<Self, StartError> {
         let addr = settings.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| StartError::Listen { addr, source })?;
 
-        let (dir, bytes_max) = (settings.spool_dir.clone(), settings.spool_bytes_max);
-        let spool = tokio::task::spawn_blocking(move || Spool::open(&dir, bytes_max, disk))
-            .await
-            .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
-            .map_err(StartError::Spool)?;
+        let splices = membership.as_ref().map(|membership| Arc::clone(&membership.splices));
+        let disks = {
+            let settings = settings.clone();
+            tokio::task::spawn_blocking(move || open(&settings, &disk, membership))
+                .await
+                .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+                .map_err(StartError::Spool)?
+        };
 
         let (intake, queues) = Intake::new(settings.queue_reports_max, settings.writers);
         let Deps { db, events, codes } = deps;
-        let gate = Arc::new(Gate::new(settings, db, events, codes, intake, spool));
+        let gate = Arc::new(Gate::new(settings, db, events, codes, intake, disks, splices));
 
         let (stop, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let (links, rest) = (TaskTracker::new(), TaskTracker::new());
+        let (stop_copies, copies) = (CancellationToken::new(), TaskTracker::new());
+        copies.spawn(copies::copy(Arc::clone(&gate), stop_copies.clone()));
+        copies.spawn(copies::tell(Arc::clone(&gate), stop_copies.clone()));
         for queue in queues {
             rest.spawn(writer::write(Arc::clone(&gate), queue, stop_rest.clone()));
         }
         rest.spawn(drain::run(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(presence::run(Arc::clone(&gate), stop_rest.clone()));
+        rest.spawn(redirect::run(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(trouble::summarise(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(listener::accept(Arc::clone(&gate), listener, links.clone(), stop.clone()));
         tracing::info!(%addr, admission = ?gate.door.admission(), "terminals are served on {addr}");
-        Ok(Self { addr, gate, stop, links, stop_rest, rest })
+        Ok(Self { addr, gate, stop, links, stop_rest, rest, stop_copies, copies })
     }
 
     /// The bound address.
@@ -124,6 +167,45 @@ impl Gateway {
     /// The way to the terminals that this gateway holds.
     pub fn terminals(&self) -> Arc<dyn Terminals> {
         Arc::new(command::Held { gate: Arc::clone(&self.gate) })
+    }
+
+    /// What it keeps of others' spools, as they ask for it; None where it is in no cluster.
+    pub fn copies(&self) -> Option<Arc<dyn Copies>> {
+        let kept = self.gate.kept.clone()?;
+        Some(Arc::new(Keeping { gate: Arc::clone(&self.gate), kept }))
+    }
+
+    /// What it tells of the links that it holds.
+    pub fn links(&self) -> Arc<dyn Links> {
+        Arc::new(command::Held { gate: Arc::clone(&self.gate) })
+    }
+
+    /// Closes the terminal's link if it is older than the one of `stamp`, which another gateway has. Whether it was.
+    pub fn close_stale(&self, terminal: TerminalId, stamp: LinkStamp) -> bool {
+        self.gate.links.of(terminal).is_some_and(|link| link.supersede(stamp))
+    }
+
+    /// Sends every terminal away that is here or comes, at a bounded rate, as [`release`](Self::release) does.
+    pub fn drain(&self) {
+        redirect::drain(&self.gate, true);
+    }
+
+    /// Ends a [`drain`](Self::drain): who was not told yet to go stays.
+    pub fn undrain(&self) {
+        redirect::drain(&self.gate, false);
+    }
+
+    /// Lets `terminals` more terminals go, a hundred a second at most: they are told to go back to their own server
+    /// (0x8105), those first that are known to obey, and who does not go is closed. Gives how many that are: no more
+    /// than there are.
+    pub fn release(&self, terminals: usize) -> usize {
+        redirect::release(&self.gate, terminals)
+    }
+
+    /// Returns when no terminal has a link.
+    pub async fn drained(&self) {
+        // An error says that the gate is gone, which this holds.
+        let _ = self.gate.links.count().wait_for(|count| *count == 0).await;
     }
 
     /// What it did and met since its start.
@@ -145,7 +227,22 @@ impl Gateway {
         self.stop_rest.cancel();
         self.rest.close();
         self.rest.wait().await;
+        self.stop_copies.cancel();
+        self.copies.close();
+        self.copies.wait().await;
     }
+}
+
+/// Opens what lies on disks. May take long.
+fn open(settings: &Settings, disk: &Arc<dyn Disk>, membership: Option<Membership>) -> std::io::Result<Disks> {
+    let dir = &settings.spool_dir;
+    let spool = Spool::open(dir, settings.spool_bytes_max, Arc::clone(disk))?;
+    let Some(Membership { node, incarnation, peers, .. }) = membership else {
+        return Ok(Disks { spool, copying: None, kept: None });
+    };
+    let kept = Kept::open(&dir.join("copies"), settings.copies_bytes_max, Arc::clone(disk))?;
+    let copying = Copying::enter(dir, CopyOf { origin: node, incarnation }, peers)?;
+    Ok(Disks { spool, copying: Some(copying), kept: Some(kept) })
 }
 
 // The tests' support names this crate as every test outside of it does.

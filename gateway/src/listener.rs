@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::conn::Conn;
+use crate::arrival::{Arrival, arrive};
 use crate::gate::Gate;
 use crate::trouble::Trouble;
 
@@ -53,8 +53,9 @@ pub(crate) async fn accept(
         };
         match prepare(&socket) {
             Ok(local) => {
-                let conn = Conn::new(Arc::clone(&gate), peer, local, newcomer, &stop);
-                tasks.spawn(conn.run(socket));
+                let (gate, newcomers, stop) = (Arc::clone(&gate), Arc::clone(&newcomers), stop.clone());
+                let arrival = Arrival::direct(peer, local);
+                tasks.spawn(arrive(gate, socket, arrival, newcomer, newcomers, stop));
             }
             Err(error) => tracing::debug!(%error, %peer, "a connection was gone at once"),
         }

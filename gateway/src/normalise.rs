@@ -74,7 +74,7 @@ pub(crate) fn report(
 }
 
 /// The first 64 bits of the body's SHA-256.
-fn hash(body: &[u8]) -> i64 {
+pub(crate) fn hash(body: &[u8]) -> i64 {
     let digest: [u8; 32] = Sha256::digest(body).into();
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);

@@ -237,6 +237,7 @@ async fn open(
                     link.newest.send_replace(Some(session.newest));
                 }
                 sessions.unsure.remove(terminal);
+                gate.links.opened(*terminal, link.number, session.epoch);
                 sessions
                     .told
                     .insert(*terminal, Told { link: link.number, epoch: session.epoch, knows_alarms });

@@ -28,6 +28,8 @@ pub struct Settings {
     pub spool_dir: PathBuf,
     /// Most bytes that the spool takes on disk while the database is away; beyond, reports stay unanswered.
     pub spool_bytes_max: u64,
+    /// Most bytes of copies of other gateways' spools, of all of them together; beyond, they look for another peer.
+    pub copies_bytes_max: u64,
     /// Most connections at once; further ones are closed on arrival.
     pub connections_max: usize,
     /// Most connections of one address (of an IPv6 /64) that have not authenticated yet. Behind one address
@@ -47,6 +49,9 @@ pub struct Settings {
     pub batch_wait_ms: u64,
     /// Most reports that wait for a writer; beyond, terminals' sockets are not read.
     pub queue_reports_max: usize,
+    /// For how long login servers send terminals here, minutes; 0 where nobody does. Every terminal that is not
+    /// carried by a login server is sent here anew at half of it.
+    pub redirect_limit_min: u16,
     /// How long a command waits for the terminal's answer, milliseconds.
     pub command_timeout_ms: u64,
     /// Most commands that wait for one terminal's answers.
@@ -62,6 +67,7 @@ impl Default for Settings {
             node: "motorcade".to_owned(),
             spool_dir: PathBuf::from("spool"),
             spool_bytes_max: 1 << 30,
+            copies_bytes_max: 2 << 30,
             // Below the usual limit of 20,000 files a process.
             connections_max: 16_000,
             unauthenticated_per_ip_max: 4_000,
@@ -72,6 +78,7 @@ impl Default for Settings {
             batch_reports_max: 2_000,
             batch_wait_ms: 5,
             queue_reports_max: 20_000,
+            redirect_limit_min: 0,
             command_timeout_ms: 10_000,
             commands_per_terminal_max: 32,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::copies::{CopyStats, Copying, Kept};
 use crate::gate::Gate;
 
 /// Numbers of a gateway since its start, and its state now.
@@ -32,6 +33,10 @@ pub struct Stats {
     pub spool_cut_bytes: u64,
     /// Whether the spool's disk failed, so that nothing more is acknowledged from it.
     pub spool_failed: bool,
+    /// Who has the copy of the spool now; None while nobody does.
+    pub copied_to: Option<String>,
+    /// Copies of others' spools that lie here.
+    pub copies: Vec<CopyStats>,
     /// Whether the database was away at the last attempt.
     pub database_away: bool,
     /// Trouble by [kind](crate::Trouble::name); kinds that never happened are left out.
@@ -53,6 +58,8 @@ impl Stats {
             spool_bytes: gate.spool.bytes(),
             spool_cut_bytes: gate.spool.cut_bytes(),
             spool_failed: gate.spool.failed(),
+            copied_to: gate.copying.as_ref().and_then(Copying::peer),
+            copies: gate.kept.as_ref().map(Kept::stats).unwrap_or_default(),
             database_away: gate.database.is_away(),
             trouble: gate.troubles.snapshot(),
         }

@@ -6,6 +6,7 @@ use access::terminal::Admission;
 
 use crate::disk::LocalDisk;
 use crate::disk::faulty::FaultyDisk;
+use crate::link::Redirect;
 use crate::spool::{Record, Spool};
 use crate::{Gateway, Trouble};
 
@@ -20,7 +21,7 @@ async fn an_fsync_error_ends_acknowledging() {
     let world = World::new().await.admission(Admission::Known);
     let terminal = world.terminal("13900000012").await.id;
     let disk = Arc::new(FaultyDisk::default());
-    let gateway = Gateway::start_on(Arc::clone(&disk) as _, world.settings.clone(), world.deps())
+    let gateway = Gateway::start_on(Arc::clone(&disk) as _, world.settings.clone(), world.deps(), None)
         .await
         .expect("starts");
     let mut device = Device::online(gateway.addr(), "13900000012").await;
@@ -48,7 +49,7 @@ async fn the_database_is_found_again_while_the_spool_cannot_be_read() {
     let world = World::new().await.admission(Admission::Known);
     let terminal = world.terminal("13900000012").await.id;
     let disk = Arc::new(FaultyDisk::default());
-    let gateway = Gateway::start_on(Arc::clone(&disk) as _, world.settings.clone(), world.deps())
+    let gateway = Gateway::start_on(Arc::clone(&disk) as _, world.settings.clone(), world.deps(), None)
         .await
         .expect("starts");
     let mut device = Device::online(gateway.addr(), "13900000012").await;
@@ -79,5 +80,36 @@ async fn a_spooled_body_that_is_no_report_holds_up_no_other() {
     let gateway = world.start().await;
     wait_for_trouble(&gateway, Trouble::SpooledInvalid, 1).await;
     wait_for("the other", async || (world.track(terminal).await.len() == 1).then_some(())).await;
+    wait_for("the spool to be empty", async || world.spool_files().is_empty().then_some(())).await;
+    assert_eq!(gateway.stats().quarantined, 1, "it was acknowledged: people may look at it");
+    let kept = world.database.count("quarantine WHERE body = '\\x000000' AND reason LIKE '%no report%'");
+    assert_eq!(kept, 1);
+    gateway.shutdown().await;
+}
+
+/// At half of the limit a terminal is sent here anew, at the address that terminals must dial, with its code.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_is_renewed_at_half_of_its_limit() {
+    let mut world = World::new().await.admission(Admission::Known);
+    world.settings.redirect_limit_min = 20;
+    world.settings.advertise = Some("gw1.example.org:7608".parse().expect("an address"));
+    let terminal = world.terminal("13900000012").await.id;
+    let gateway = world.start().await;
+    let mut device = Device::connect(gateway.addr(), "13900000012").await;
+    let code = device.register("").await.expect("registered");
+    assert_eq!(device.authenticate(&code).await, 0);
+    let link = gateway.gate.links.of(terminal).expect("a link");
+    let ago = |minutes: u64| std::time::Instant::now() - std::time::Duration::from_secs(60 * minutes);
+    *link.renewed_at.lock() = ago(9);
+    assert!(device.receive_within(std::time::Duration::from_millis(1_500)).await.is_none(), "not yet");
+    for (answer, redirect) in [(0, Redirect::Obeyed), (3, Redirect::Refused)] {
+        *link.renewed_at.lock() = ago(10);
+        let message = device.receive().await.expect("a message");
+        let expected = format!("\u{2}0;{code};;;;gw1.example.org;7608;0;20");
+        assert_eq!((message.id, &message.body[..]), (0x8105, expected.as_bytes()));
+        let serial = message.serial.to_be_bytes();
+        device.send(0x0001, &[serial[0], serial[1], 0x81, 0x05, answer]).await;
+        wait_for("the answer", async || (link.redirect() == redirect).then_some(())).await;
+    }
     gateway.shutdown().await;
 }

@@ -73,6 +73,8 @@ kinds! {
     ConnectionsFull "connections_full",
     /// A connection closed on arrival: its address has too many that did not authenticate.
     AddressFull "address_full",
+    /// A connection closed because it began with a header that no login server of ours wrote.
+    SpliceRefused "splice_refused",
     /// A link closed because it did not authenticate in time.
     AuthenticationLate "authentication_late",
     /// A link closed because it sent too much, or tried too often, before it authenticated.
@@ -95,7 +97,13 @@ kinds! {
     SpoolFull "spool_full",
     /// Reports unanswered because the spool's disk failed.
     SpoolFailed "spool_failed",
-    /// Spooled reports lost because this program does not know them for reports.
+    /// Reports unanswered because no other gateway has a copy of them.
+    NotCopied "not_copied",
+    /// A peer given up as its room for copies is full.
+    PeerFull "peer_full",
+    /// A peer given up as it failed, was too slow, or is gone.
+    PeerLost "peer_lost",
+    /// Spooled reports put into quarantine because this program does not know them for reports.
     SpooledInvalid "spooled_invalid",
     /// Reports unanswered because they could not be stored.
     StoreFailed "store_failed",

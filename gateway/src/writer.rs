@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::copies::Copying;
 use crate::gate::Gate;
 use crate::spool::{AppendError, Record};
 use crate::trouble::Trouble;
@@ -229,6 +230,7 @@ fn tell(gate: &Gate, reports: Vec<Report>, stored: Stored) {
     }
 }
 
+/// To the own disk and, in a cluster, to that of a peer, both at once.
 async fn spool<'a>(gate: &Gate, reports: impl Iterator<Item = &'a Report>) -> Outcome {
     let records: Vec<Record> = reports
         .map(|report| Record {
@@ -237,12 +239,27 @@ async fn spool<'a>(gate: &Gate, reports: impl Iterator<Item = &'a Report>) -> Ou
             body: Arc::clone(&report.body),
         })
         .collect();
+    // There is something to drain soon, or at least a database to look after.
+    gate.database.look.notify_one();
+    let copying = gate.copying.as_ref();
+    if copying.is_some_and(Copying::has_nobody) {
+        // What cannot be acknowledged comes again: it is not to fill the spool.
+        gate.troubles.count_by(Trouble::NotCopied, records.len());
+        return Outcome::Failed;
+    }
     let result = gate.spool.append(&records).await;
-    // There is something to drain, or at least a database to look after.
     gate.database.look.notify_one();
     match result {
-        Ok(()) => {
+        Ok(end) => {
             gate.counts.spooled.add(records.len());
+            let is_safe = match copying {
+                Some(copying) => copying.safe(&gate.spool, end).await,
+                None => true,
+            };
+            if !is_safe {
+                gate.troubles.count_by(Trouble::NotCopied, records.len());
+                return Outcome::Failed;
+            }
             Outcome::Stored
         }
         Err(AppendError::Full) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db::testing::TestDb;
-use db::{AlarmQuery, Outcome, Page, Track};
+use db::{AlarmQuery, Db, DbError, Outcome, Page, Track};
 use diesel::connection::SimpleConnection;
 use model::{AlarmChange, AlarmId, AlarmKind, AlarmSet, Report, Scope, TerminalId};
 use rand::rngs::StdRng;
@@ -73,6 +73,26 @@ async fn poison_row_that_blocks_its_batch() {
     test.db().store_reports(batch).await.expect("stored");
     assert_eq!(count(&test, "quarantine"), 5);
     assert_eq!(count(&test, "position WHERE dated"), 15);
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_reports_are_quarantined_once() {
+    let test = TestDb::new().await;
+    let body = |number: u8| db::UnreadableBody {
+        terminal: TerminalId(i64::from(number % 2) + 1),
+        body: vec![0, number, 0xff].into(),
+        hash: i64::from(number),
+        received_at: at(0),
+        reason: format!("reason {number}"),
+    };
+    let both = vec![body(1), body(2), body(1)];
+    assert_eq!(test.db().quarantine_bodies(both.clone()).await.expect("put aside"), 2);
+    assert_eq!(test.db().quarantine_bodies(both).await.expect("put aside"), 0);
+    let kept = r"quarantine WHERE terminal_id = 2 AND body = '\x0001ff' AND reason = 'reason 1'";
+    assert_eq!((count(&test, kept), count(&test, "quarantine")), (1, 2));
+    assert_eq!(test.db().quarantine_bodies(Vec::new()).await.expect("nothing to do"), 0);
+    let many = vec![body(1); Db::REPORTS_PER_BATCH_MAX + 1];
+    assert!(matches!(test.db().quarantine_bodies(many).await, Err(DbError::Invalid(_))));
 }
 
 #[tokio::test]

@@ -1,19 +1,23 @@
 //! A connection's way to being somebody's: registration, authentication, the end of either, and what a newcomer may
 //! cost. Knows no report and no command.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use access::terminal::{Authentication, Registration};
 use bytes::Bytes;
+use chrono::Utc;
 use model::{Event as PlatformEvent, Presence, Sim, TerminalId};
+use parking_lot::Mutex;
 use protocol::jt808::server::{RegisterResult, ReplyTo};
 use protocol::jt808::{Edition, Phone};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Conn, End, Linked};
 use crate::alarm::Seen;
-use crate::link::Link;
+use crate::link::{Code, Link};
 use crate::trouble::Trouble;
 
 /// How often a connection may ask to be registered or authenticated before it must have succeeded once.
@@ -69,7 +73,7 @@ impl Conn {
                 self.attempts = 0;
                 self.newcomer = None;
                 if self.linked.as_ref().is_none_or(|linked| linked.terminal != terminal) {
-                    self.open_link(terminal, sim, edition, unchecked).await;
+                    self.open_link(terminal, sim, edition, unchecked, Code::of(&code)).await;
                 }
                 self.session.authenticated(Instant::now(), to, true);
                 Ok(())
@@ -88,19 +92,35 @@ impl Conn {
     }
 
     /// The terminal is who it says: its older link, if any, is told to close only now.
-    async fn open_link(&mut self, terminal: TerminalId, sim: Sim, edition: Edition, unchecked: Option<u32>) {
+    async fn open_link(
+        &mut self,
+        terminal: TerminalId,
+        sim: Sim,
+        edition: Edition,
+        unchecked: Option<u32>,
+        code: Code,
+    ) {
         self.close_link();
         let link = Arc::new(Link {
             number: self.gate.links.next_number(),
             sim: sim.clone(),
             sim_bytes: if edition == Edition::V2019 { 10 } else { 6 },
-            local: self.local.ip(),
+            local: self.local,
             peer: self.peer.ip().to_canonical(),
+            is_spliced: self.is_spliced,
+            since_ms: Utc::now().timestamp_millis(),
+            epoch: OnceLock::new(),
+            is_superseded: AtomicBool::new(false),
+            renewed_at: Mutex::new(Instant::now()),
+            redirect: Mutex::default(),
+            is_leaving: AtomicBool::new(false),
+            code,
             unchecked,
             newest: watch::Sender::default(),
             orders: self.orders_in.clone(),
             attributes: watch::Sender::default(),
             close: self.close.clone(),
+            ended: CancellationToken::new(),
         });
         let replaced = self.gate.links.put(terminal, Arc::clone(&link));
         self.gate.presence.changed(terminal);
@@ -109,6 +129,9 @@ impl Conn {
             self.gate.events.publish(PlatformEvent::Presence { terminal, presence });
         }
         tracing::info!(terminal.sim = %sim, terminal.id = %terminal, peer = %self.peer, "terminal {sim} authenticated");
+        if self.gate.releases.is_draining() {
+            self.gate.releases.push(terminal, &link);
+        }
         let mut newest = link.newest.subscribe();
         self.linked = Some(Linked { terminal, link, seen: Seen::default() });
         if !self.gate.database.is_away() && self.gate.spool.bytes() == 0 {
@@ -117,13 +140,19 @@ impl Conn {
         }
     }
 
-    /// Forgets the link. A replaced link's end is no end of the terminal's: then it gives nothing.
+    /// Forgets the link. A replaced link's end is no end of the terminal's, here or at another gateway: then it gives
+    /// nothing.
     pub(super) fn close_link(&mut self) -> Option<(Sim, TerminalId)> {
         let Linked { terminal, link, .. } = self.linked.take()?;
-        if !self.gate.links.remove(terminal, link.number) {
+        let was_current = self.gate.links.remove(terminal, link.number);
+        link.ended.cancel();
+        if !was_current {
             return None;
         }
         self.gate.presence.changed(terminal);
+        if link.is_superseded.load(Ordering::Relaxed) {
+            return None;
+        }
         let presence = Presence::Offline;
         self.gate.events.publish(PlatformEvent::Presence { terminal, presence });
         Some((link.sim.clone(), terminal))

@@ -4,6 +4,7 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::TerminalId;
 
@@ -14,7 +15,11 @@ const PREFIX_BYTES: usize = 12;
 /// Terminal and arrival, before the body.
 const FIXED_BYTES: usize = 16;
 /// The longest record.
-pub(super) const RECORD_BYTES_MAX: usize = PREFIX_BYTES + FIXED_BYTES + BODY_BYTES_MAX;
+pub(crate) const RECORD_BYTES_MAX: usize = PREFIX_BYTES + FIXED_BYTES + BODY_BYTES_MAX;
+/// On the way to another gateway nothing is searched for, so one salt does for all.
+const ON_THE_WAY: Salt = Salt(0);
+/// Whose the marks are: no terminal's, as the database counts these from 1.
+const OF_MARKS: TerminalId = TerminalId(0);
 
 /// A report as it is kept: enough to normalise it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +49,43 @@ impl Salt {
 }
 
 impl Record {
+    /// The record behind those of batch `number` in a copy: what stands before it came whole.
+    pub(crate) fn mark(number: u64) -> Self {
+        let body = number.to_le_bytes()[..].into();
+        Self { terminal: OF_MARKS, received_at: DateTime::UNIX_EPOCH, body }
+    }
+
+    /// The number of the batch that it marks, if it is a mark.
+    pub(crate) fn marked(&self) -> Option<u64> {
+        let number = <[u8; 8]>::try_from(&*self.body).ok()?;
+        (self.terminal == OF_MARKS).then(|| u64::from_le_bytes(number))
+    }
+
+    /// Records as they go to another gateway.
+    pub(crate) fn batch(records: &[Self]) -> Bytes {
+        let mut bytes = Vec::with_capacity(records.iter().map(Self::bytes).sum());
+        for record in records {
+            record.encode(ON_THE_WAY, &mut bytes);
+        }
+        bytes.into()
+    }
+
+    /// The records of a batch; None unless it holds some, whole and nothing else, and no marks.
+    pub(crate) fn of_batch(mut bytes: &[u8]) -> Option<Vec<Self>> {
+        let mut records = Vec::new();
+        while !bytes.is_empty() {
+            let (record, length) = Self::decode(ON_THE_WAY, bytes)?;
+            if record.terminal == OF_MARKS {
+                return None;
+            }
+            records.push(record);
+            bytes = bytes.get(length..)?;
+        }
+        (!records.is_empty()).then_some(records)
+    }
+
     /// Its length on disk.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         PREFIX_BYTES + FIXED_BYTES + self.body.len()
     }
 
@@ -125,6 +165,33 @@ mod tests {
         record(&inner).encode(salt, &mut outer);
         outer[0] ^= 1;
         assert_eq!(Record::find(salt, &outer), None);
+    }
+
+    #[test]
+    fn a_batch_is_whole_records_and_nothing_else() {
+        let records = [record(b"one"), record(b""), record(&[7; 300])];
+        let bytes = Record::batch(&records);
+        assert_eq!(Record::of_batch(&bytes).as_deref(), Some(&records[..]));
+        for length in 0..bytes.len() {
+            let cut = Record::of_batch(&bytes[..length]);
+            assert!(cut.is_none_or(|cut| cut.len() < 3 && cut[..] == records[..cut.len()]), "{length}");
+        }
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.to_vec();
+            damaged[place] ^= 0x20;
+            assert_eq!(Record::of_batch(&damaged), None, "{place}");
+        }
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        assert_eq!(Record::of_batch(&longer), None);
+        assert_eq!(Record::of_batch(&[]), None);
+    }
+
+    #[test]
+    fn a_mark_is_told_from_a_report_and_comes_in_no_batch() {
+        assert_eq!(Record::mark(u64::MAX).marked(), Some(u64::MAX));
+        assert_eq!(record(&[0; 8]).marked(), None);
+        assert_eq!(Record::of_batch(&Record::batch(&[record(b"x"), Record::mark(3)])), None);
     }
 
     #[test]

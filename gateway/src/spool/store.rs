@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::record::{RECORD_BYTES_MAX, Record, Salt};
-use super::{AppendError, Chunk, GROUP_BYTES_MAX, Shared};
+use super::{AppendError, Chunk, GROUP_BYTES_MAX, Place, Shared, Written, raise};
 use crate::disk::{Disk, DiskFile};
 
 /// Where one segment ends and the next begins: what is freed at once, and read again at most after a crash.
@@ -38,14 +38,16 @@ struct Segment {
     bytes: u64,
     /// Everything before is stored.
     stored: u64,
+    /// The last batch that it holds the end of; 0 where it is no copy's.
+    marked: u64,
     /// Whether bytes of it had to be passed over.
     is_damaged: bool,
     /// Whether the disk did not give it back.
     is_unread: bool,
 }
 
-/// The spool itself, on its thread.
-pub(super) struct Store {
+/// A spool, or the copy of one, on its thread. Nobody else may have its folder.
+pub(crate) struct Store {
     dir: PathBuf,
     bytes_max: u64,
     disk: Arc<dyn Disk>,
@@ -56,20 +58,20 @@ pub(super) struct Store {
     next_number: u64,
     /// Of the segments put aside unread; they take room as the others do.
     unread_bytes: u64,
-    /// Held while this lives.
-    _lock: File,
+    /// The last batch of a copy.
+    marked: u64,
 }
 
 impl Store {
-    pub(super) fn open(
+    /// Opens the folder, which is there.
+    pub(crate) fn open(
         dir: &Path,
         bytes_max: u64,
         disk: Arc<dyn Disk>,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        let lock = lock(dir)?;
-        let Listed { segments, next_number, unread_bytes } = Listed::of(dir)?;
+        let Listed { segments, next_number, unread_bytes, has_aside } = Listed::of(dir)?;
+        shared.has_aside.store(has_aside, Ordering::Relaxed);
         let mut store = Self {
             dir: dir.to_owned(),
             bytes_max,
@@ -79,7 +81,7 @@ impl Store {
             open: None,
             next_number,
             unread_bytes,
-            _lock: lock,
+            marked: 0,
         };
         for mut segment in segments {
             match store.read(&segment, 0, u64::MAX) {
@@ -92,6 +94,10 @@ impl Store {
                 store.remove(store.segments.len() - 1)?;
             }
         }
+        store.marked = store.segments.iter().map(|segment| segment.marked).max().unwrap_or(0);
+        let begin = store.segments.front().map_or(store.next_number, |first| first.number);
+        store.shared.drained.send_replace(Place { segment: begin, offset: 0 });
+        store.shared.found.store(store.next_number, Ordering::Relaxed);
         store.publish_bytes();
         Ok(store)
     }
@@ -100,10 +106,12 @@ impl Store {
     /// behind it.
     fn look_through(&self, segment: &mut Segment, content: &[u8]) {
         let (mut read, mut passed) = (0, 0);
-        while let Some((before, _, end)) = Record::find(segment.salt, content.get(read..).unwrap_or_default())
+        while let Some((before, record, end)) =
+            Record::find(segment.salt, content.get(read..).unwrap_or_default())
         {
             passed += before;
             read += end;
+            segment.marked = record.marked().unwrap_or(segment.marked);
         }
         segment.bytes = read as u64;
         let tail = content.len() - read;
@@ -146,14 +154,13 @@ impl Store {
         self.shared.cut_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Puts the records on disk, all or none.
-    pub(super) fn append(&mut self, records: &[Record]) -> Result<(), AppendError> {
+    /// Puts the records on disk, all or none. Gives the place behind them.
+    pub(crate) fn append(&mut self, records: Vec<Record>) -> Result<Place, AppendError> {
         if self.shared.failed.load(Ordering::Acquire) {
             return Err(AppendError::Failed);
         }
         let wanted: usize = records.iter().map(Record::bytes).sum();
-        let on_disk: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
-        if on_disk + self.unread_bytes + wanted as u64 > self.bytes_max {
+        if self.bytes_on_disk() + wanted as u64 > self.bytes_max {
             return Err(AppendError::Full);
         }
         if self.segments.back().is_some_and(|last| last.bytes >= SEGMENT_BYTES_MAX) {
@@ -169,7 +176,7 @@ impl Store {
             return Err(AppendError::Failed);
         };
         let mut bytes = Vec::with_capacity(wanted);
-        for record in records {
+        for record in &records {
             record.encode(segment.salt, &mut bytes);
         }
         if let Err(error) = file.append(&bytes) {
@@ -182,18 +189,52 @@ impl Store {
                 Err(error) => self.fail(&error),
             });
         }
+        let begin = Place { segment: segment.number, offset: segment.bytes };
+        let end = Place { offset: begin.offset + bytes.len() as u64, ..begin };
+        let marked = records.last().and_then(Record::marked);
+        if self.shared.written.receiver_count() > 0 {
+            // While this disk is busy, another may be so too.
+            self.shared.written.send_replace(Some(Arc::new(Written { begin, records })));
+        }
         if let Err(error) = file.sync() {
             return Err(self.fail(&error));
         }
-        segment.bytes += bytes.len() as u64;
+        segment.bytes = end.offset;
+        segment.marked = marked.unwrap_or(segment.marked);
+        self.marked = segment.marked;
         self.publish_bytes();
-        Ok(())
+        Ok(end)
+    }
+
+    /// Changes the bound on bytes.
+    pub(crate) fn bound(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+    }
+
+    /// What it takes on the disk, stored or not, but for damaged segments kept for people.
+    pub(crate) fn bytes_on_disk(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum::<u64>() + self.unread_bytes
+    }
+
+    /// Bytes that are not known to be stored.
+    pub(crate) fn bytes_to_store(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes - segment.stored).sum()
+    }
+
+    /// The last batch of a copy that is here, or was in this life; 0 where there is none.
+    pub(crate) fn last_marked(&self) -> u64 {
+        self.marked
+    }
+
+    /// Whether no segment is here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
     }
 
     fn start_segment(&mut self) -> io::Result<()> {
         let (number, salt) = (self.next_number, Salt::random());
         self.next_number += 1;
-        let segment = Segment { number, salt, bytes: 0, stored: 0, is_damaged: false, is_unread: false };
+        let segment = Segment::empty(number, salt);
         self.open = Some(self.disk.create(&segment.path(&self.dir))?);
         self.segments.push_back(segment);
         Ok(())
@@ -209,7 +250,7 @@ impl Store {
     }
 
     /// The oldest records, at most `records_max`; None when there are none.
-    pub(super) fn oldest(&mut self, records_max: usize) -> io::Result<Option<Chunk>> {
+    pub(crate) fn oldest(&mut self, records_max: usize) -> io::Result<Option<Chunk>> {
         loop {
             self.remove_stored(0)?;
             let Some(first) = self.segments.front() else { return Ok(None) };
@@ -223,14 +264,7 @@ impl Store {
                     continue;
                 }
             };
-            let (mut records, mut read, mut passed) = (Vec::new(), 0, 0);
-            while records.len() < records_max {
-                let found = Record::find(salt, content.get(read..).unwrap_or_default());
-                let Some((before, record, end)) = found else { break };
-                records.push(record);
-                passed += before;
-                read += end;
-            }
+            let (records, mut read, mut passed) = records_in(salt, &content, records_max);
             let is_all = content.len() as u64 >= left || content.len() < GROUP_BYTES_MAX;
             if records.is_empty() {
                 // No record in sight: go on where one could begin that ends beyond it, or give the segment up.
@@ -252,7 +286,39 @@ impl Store {
                 return Ok(Some(Chunk { records, segment: number, end }));
             }
             self.stored(number, end);
+            raise(&self.shared.drained, Place { segment: number, offset: end });
         }
+    }
+
+    /// The records behind `place` that are not stored, as many as lie in `bytes_max` bytes of one segment; None when
+    /// there are none. Passes over what it cannot read: the drain deals with that.
+    pub(super) fn after(&self, place: Place, bytes_max: u64) -> io::Result<Option<Chunk>> {
+        let bytes_max = bytes_max.max(2 * RECORD_BYTES_MAX as u64);
+        for segment in self.segments.iter().filter(|segment| segment.number >= place.segment) {
+            let mut at = match segment.number == place.segment {
+                true => segment.stored.max(place.offset),
+                false => segment.stored,
+            };
+            while at < segment.bytes {
+                let wanted = (segment.bytes - at).min(bytes_max);
+                let content = match self.read(segment, at, wanted) {
+                    Ok(content) => content,
+                    Err(error) if says_nothing_of_the_disk(&error) => return Err(error),
+                    Err(error) => {
+                        tracing::error!(segment = segment.number, %error, "a spool segment is not copied");
+                        break;
+                    }
+                };
+                let (records, read, _) = records_in(segment.salt, &content, usize::MAX);
+                if !records.is_empty() {
+                    let (segment, end) = (segment.number, at + read as u64);
+                    return Ok(Some(Chunk { records, segment, end }));
+                }
+                let is_all = at + wanted >= segment.bytes || (content.len() as u64) < wanted;
+                at = if is_all { segment.bytes } else { at + wanted - RECORD_BYTES_MAX as u64 };
+            }
+        }
+        Ok(None)
     }
 
     /// Puts the oldest segment aside, of which the disk gives nothing back.
@@ -263,14 +329,16 @@ impl Store {
             // it may be the one that is written to
             self.open = None;
         }
+        let behind = Place { segment: first.number, offset: u64::MAX };
         self.segments.push_front(first);
         let aside = self.remove(0);
         self.publish_bytes();
+        raise(&self.shared.drained, behind);
         aside
     }
 
     /// Everything of segment `number` up to `end` is stored.
-    pub(super) fn stored(&mut self, number: u64, end: u64) {
+    pub(crate) fn stored(&mut self, number: u64, end: u64) {
         if let Some(segment) = self.segments.iter_mut().find(|segment| segment.number == number) {
             segment.stored = segment.stored.max(end.min(segment.bytes));
         }
@@ -279,6 +347,22 @@ impl Store {
             tracing::warn!(%error, "a drained spool segment cannot be removed");
         }
         self.publish_bytes();
+    }
+
+    /// Forgets the oldest segments as far as they hold no batch above `upto`, damaged ones too: what they held is
+    /// safe elsewhere.
+    pub(crate) fn forget(&mut self, upto: u64) -> io::Result<()> {
+        while let Some(first) = self.segments.front().filter(|first| first.marked <= upto) {
+            match std::fs::remove_file(first.path(&self.dir)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => self.segments.pop_front(),
+            };
+            if self.segments.is_empty() {
+                self.open = None;
+            }
+        }
+        self.publish_bytes();
+        Ok(())
     }
 
     /// Removes the oldest segments of which everything is stored and that hold `bytes_min` at least.
@@ -300,6 +384,9 @@ impl Store {
     fn remove(&mut self, place: usize) -> io::Result<()> {
         let Some(segment) = self.segments.remove(place) else { return Ok(()) };
         let path = segment.path(&self.dir);
+        if segment.is_unread || segment.is_damaged {
+            self.shared.has_aside.store(true, Ordering::Relaxed);
+        }
         if segment.is_unread {
             return std::fs::rename(&path, path.with_extension("unread"));
         }
@@ -319,12 +406,15 @@ impl Store {
     }
 
     fn publish_bytes(&self) {
-        let left = self.segments.iter().map(|segment| segment.bytes - segment.stored).sum();
-        self.shared.bytes.store(left, Ordering::Relaxed);
+        self.shared.bytes.store(self.bytes_to_store(), Ordering::Relaxed);
     }
 }
 
 impl Segment {
+    fn empty(number: u64, salt: Salt) -> Self {
+        Self { number, salt, bytes: 0, stored: 0, marked: 0, is_damaged: false, is_unread: false }
+    }
+
     /// Number and salt are the name: no damage inside the file can touch them.
     fn path(&self, dir: &Path) -> PathBuf {
         dir.join(format!("{:016}-{:016x}.spool", self.number, self.salt.0))
@@ -334,7 +424,7 @@ impl Segment {
     fn named(path: &Path) -> Option<Self> {
         let (number, salt) = path.file_stem()?.to_str()?.split_once('-')?;
         let (number, salt) = (number.parse().ok()?, Salt(u64::from_str_radix(salt, 16).ok()?));
-        let segment = Self { number, salt, bytes: 0, stored: 0, is_damaged: false, is_unread: false };
+        let segment = Self::empty(number, salt);
         let name = segment.path(path.parent()?);
         (name.file_stem() == path.file_stem()).then_some(segment)
     }
@@ -347,11 +437,13 @@ struct Listed {
     /// Above the numbers of all of them, and of those that were put aside.
     next_number: u64,
     unread_bytes: u64,
+    /// Whether any was put aside.
+    has_aside: bool,
 }
 
 impl Listed {
     fn of(dir: &Path) -> io::Result<Self> {
-        let mut listed = Self { segments: Vec::new(), next_number: 1, unread_bytes: 0 };
+        let mut listed = Self { segments: Vec::new(), next_number: 1, unread_bytes: 0, has_aside: false };
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
             let path = entry.path();
@@ -359,6 +451,7 @@ impl Listed {
             if !is("spool") && !is("damaged") && !is("unread") {
                 continue;
             }
+            listed.has_aside |= !is("spool");
             if is("unread") {
                 listed.unread_bytes += entry.metadata()?.len();
             }
@@ -381,12 +474,28 @@ impl Listed {
     }
 }
 
+/// The first records in `content`, at most `records_max`, where the last of them ends, and how many bytes before it
+/// had to be passed over.
+fn records_in(salt: Salt, content: &[u8], records_max: usize) -> (Vec<Record>, usize, usize) {
+    let (mut records, mut read, mut passed) = (Vec::new(), 0, 0);
+    while records.len() < records_max {
+        let found = Record::find(salt, content.get(read..).unwrap_or_default());
+        let Some((before, record, end)) = found else { break };
+        records.push(record);
+        passed += before;
+        read += end;
+    }
+    (records, read, passed)
+}
+
 fn says_nothing_of_the_disk(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| NOT_OF_THE_DISK.contains(&code))
 }
 
-/// Makes the folder this process's own: two that number and remove its segments would lose some.
-fn lock(dir: &Path) -> io::Result<File> {
+/// Makes the folder, and makes it this process's own while what it gives lives: two that number and remove its
+/// segments would lose some.
+pub(crate) fn lock(dir: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(dir)?;
     let lock = File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
     let until = Instant::now() + LOCK_WITHIN;
     loop {

@@ -321,3 +321,71 @@ async fn a_failed_fsync_ends_acknowledging_for_good() {
     drop(spool);
     open(dir.path(), 1 << 20).append(&[record(4)]).await.expect("a new start begins anew");
 }
+
+/// The records behind `place`, and the place behind them.
+async fn after(spool: &Spool, place: Place) -> (Vec<i64>, Place) {
+    let (mut numbers, mut place) = (Vec::new(), place);
+    while let Some(chunk) = spool.after(place, 1).await.expect("reads") {
+        assert!(chunk.end() > place);
+        place = chunk.end();
+        numbers.extend(chunk.records.iter().map(|record| record.terminal.0));
+    }
+    (numbers, place)
+}
+
+#[tokio::test]
+async fn what_lies_behind_a_place_is_read_over_segments_but_for_what_is_stored() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for number in [1, 3] {
+        let spool = open(dir.path(), 1 << 20);
+        spool.append(&[record(number), record(number + 1)]).await.expect("appended");
+    }
+    let spool = open(dir.path(), 1 << 20);
+    let (numbers, end) = after(&spool, Place::default()).await;
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    assert!(end < spool.found(), "of former lives");
+    let behind = spool.append(&[record(5)]).await.expect("appended");
+    assert_eq!(after(&spool, end).await, (vec![5], behind));
+    assert_eq!(after(&spool, behind).await, (vec![], behind));
+    assert_eq!(after(&spool, Place::default()).await.0, [1, 2, 3, 4, 5]);
+
+    let chunk = spool.oldest(3).await.expect("reads").expect("not empty");
+    spool.stored(&chunk).await;
+    assert_eq!(*spool.drained().borrow(), chunk.end());
+    assert_eq!(after(&spool, Place::default()).await.0, [3, 4, 5]);
+    assert_eq!(drain(&spool).await, [3, 4, 5]);
+    assert_eq!(*spool.drained().borrow(), behind);
+    assert_eq!(after(&spool, Place::default()).await.0, Vec::<i64>::new());
+    assert!(!spool.is_doubtful());
+}
+
+#[tokio::test]
+async fn what_is_written_is_shown_while_the_disk_is_still_busy_with_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(FaultyDisk::default());
+    let spool = Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).expect("opens");
+    let mut written = spool.written();
+    let end = spool.append(&[record(1)]).await.expect("appended");
+    let shown = written.borrow_and_update().clone().expect("shown");
+    assert_eq!((shown.begin, &shown.records[..]), (Place { offset: 0, ..end }, &[record(1)][..]));
+    disk.fail_sync();
+    assert_eq!(spool.append(&[record(2)]).await, Err(AppendError::Failed));
+    let shown = written.borrow_and_update().clone().expect("shown");
+    assert_eq!((shown.begin, &shown.records[..]), (end, &[record(2)][..]), "its fsync was not waited for");
+    disk.heal();
+    assert_eq!(after(&spool, Place::default()).await.0, [1]);
+}
+
+#[tokio::test]
+async fn a_spool_of_which_something_was_not_given_back_is_doubtful_in_later_lives_too() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(FaultyDisk::default());
+    two_segments(dir.path(), &disk).await;
+    let spool = Spool::open(dir.path(), 1 << 20, Arc::clone(&disk) as _).expect("opens");
+    assert!(!spool.is_doubtful());
+    disk.fail_reads(2, MEDIUM);
+    assert_eq!(drain(&spool).await, [3]);
+    assert!(spool.is_doubtful());
+    drop(spool);
+    assert!(open(dir.path(), 1 << 20).is_doubtful());
+}

@@ -1,0 +1,226 @@
+//! Sending terminals elsewhere, and keeping those that were sent here: releases (0x8105 command 2, control 1: back to
+//! the own server), the drain of the whole gateway, and renewals of a redirect's time limit.
+//!
+//! Which terminals came by a redirect the gateway is not told. In a cluster ([`Settings::redirect_limit_min`] above 0)
+//! it takes every link for one that did, unless a login server carries it (it is spliced), and names itself again at
+//! half of the limit: to a terminal that dialled here by itself that changes nothing. What a terminal answers says how
+//! it is let go.
+//!
+//! [`Settings::redirect_limit_min`]: crate::Settings::redirect_limit_min
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use model::{SendError, TerminalId};
+use parking_lot::Mutex;
+use protocol::jt808::id;
+use protocol::jt808::server::{Answer, Downlink};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::command;
+use crate::gate::Gate;
+use crate::link::{Link, Redirect};
+
+/// How often terminals are sent away, [`RELEASES_AT_ONCE`] at a time: 100 a second. They all come to the login
+/// servers and from there to other gateways.
+const RELEASE_EVERY: Duration = Duration::from_millis(100);
+const RELEASES_AT_ONCE: usize = 10;
+/// How long a terminal that was told to go may take to close its link.
+const LEAVE_WITHIN: Duration = Duration::from_secs(30);
+/// How often links are looked through for redirects that are to be renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// Most renewals in one look: a fleet that came within a minute is due within a minute.
+const RENEWALS_AT_ONCE: usize = 500;
+/// The command of 0x8105 that connects to a given server.
+const CONNECT: u8 = 2;
+/// Between its parameters.
+const SEPARATOR: u8 = b';';
+
+/// The terminals that are to go.
+#[derive(Debug, Default)]
+pub(crate) struct Releases {
+    /// No more than there are links: each is here once.
+    waiting: Mutex<VecDeque<(TerminalId, Arc<Link>)>>,
+    draining: AtomicBool,
+}
+
+impl Releases {
+    /// Whether new links are sent away at once.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Lets `terminal` go when it is its turn.
+    pub(crate) fn push(&self, terminal: TerminalId, link: &Arc<Link>) {
+        if !link.is_leaving.swap(true, Ordering::Relaxed) {
+            self.waiting.lock().push_back((terminal, Arc::clone(link)));
+        }
+    }
+}
+
+/// Sends all away who are here or come, or no more.
+pub(crate) fn drain(gate: &Gate, on: bool) {
+    gate.releases.draining.store(on, Ordering::Relaxed);
+    if on {
+        release(gate, usize::MAX);
+    } else {
+        let waiting = std::mem::take(&mut *gate.releases.waiting.lock());
+        waiting.iter().for_each(|(_, link)| link.is_leaving.store(false, Ordering::Relaxed));
+    }
+}
+
+/// Lets `count` more terminals go, those first that are known to obey. Gives how many that are.
+pub(crate) fn release(gate: &Gate, count: usize) -> usize {
+    let mut links = gate.links.all();
+    links.retain(|(_, link)| !link.is_leaving.load(Ordering::Relaxed));
+    links.sort_by_key(|(_, link)| (link.is_spliced, link.redirect()));
+    links.truncate(count);
+    links.iter().for_each(|(terminal, link)| gate.releases.push(*terminal, link));
+    links.len()
+}
+
+/// Releases and renews until `stop`.
+pub(crate) async fn run(gate: Arc<Gate>, stop: CancellationToken) {
+    let tasks = TaskTracker::new();
+    let (mut releases, mut renewals) =
+        (tokio::time::interval(RELEASE_EVERY), tokio::time::interval(RENEW_EVERY));
+    releases.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = releases.tick() => {
+                for _ in 0..RELEASES_AT_ONCE {
+                    let Some((terminal, link)) = gate.releases.waiting.lock().pop_front() else { break };
+                    let (gate, stop) = (Arc::clone(&gate), stop.clone());
+                    tasks.spawn(async move {
+                        stop.run_until_cancelled(let_go(&gate, terminal, &link)).await;
+                    });
+                }
+            }
+            _ = renewals.tick() => {
+                for (terminal, link) in due(&gate, Instant::now()) {
+                    let (gate, stop) = (Arc::clone(&gate), stop.clone());
+                    tasks.spawn(async move {
+                        stop.run_until_cancelled(renew(&gate, terminal, &link)).await;
+                    });
+                }
+            }
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Tells a terminal to go back to its own server, and closes its link if it does not.
+async fn let_go(gate: &Gate, terminal: TerminalId, link: &Link) {
+    if link.ended.is_cancelled() {
+        return;
+    }
+    // One that is spliced does not obey such words, and is at its own server already.
+    let does_obey = !link.is_spliced
+        && {
+            let answer = command::ask(gate, terminal, link, back()).await;
+            match answer {
+                Ok(Answer::General(0)) => true,
+                Ok(answer) => {
+                    tracing::debug!(terminal.sim = %link.sim, ?answer, "terminal {} does not go by itself", link.sim);
+                    false
+                }
+                Err(error) => {
+                    tracing::debug!(terminal.sim = %link.sim, %error, "terminal {} does not go by itself", link.sim);
+                    // It may have gone without an answer.
+                    matches!(error, SendError::Disconnected(_))
+                }
+            }
+        };
+    let gone = does_obey && tokio::time::timeout(LEAVE_WITHIN, link.ended.cancelled()).await.is_ok();
+    if !gone {
+        tracing::info!(terminal.sim = %link.sim, "terminal {} is released: its link is closed", link.sim);
+        link.close.cancel();
+    }
+}
+
+/// The links whose redirect is to be renewed, each marked as renewed at `now`.
+fn due(gate: &Gate, now: Instant) -> Vec<(TerminalId, Arc<Link>)> {
+    let limit_min = gate.settings.redirect_limit_min;
+    if limit_min == 0 {
+        return Vec::new();
+    }
+    let half = Duration::from_secs(u64::from(limit_min) * 60 / 2);
+    let mut due = gate.links.all();
+    due.retain(|(_, link)| !link.is_spliced && !link.is_leaving.load(Ordering::Relaxed));
+    due.retain(|(_, link)| now.saturating_duration_since(*link.renewed_at.lock()) >= half);
+    due.truncate(RENEWALS_AT_ONCE);
+    due.iter().for_each(|(_, link)| *link.renewed_at.lock() = now);
+    due
+}
+
+/// Names this gateway to the terminal for another time limit.
+async fn renew(gate: &Gate, terminal: TerminalId, link: &Link) {
+    let answer = match here(gate, link) {
+        Some(downlink) => command::ask(gate, terminal, link, downlink).await,
+        // It cannot be said, so it was never said to this terminal.
+        None => return,
+    };
+    let redirect = match answer {
+        Ok(Answer::General(0)) => Redirect::Obeyed,
+        Ok(_) | Err(_) => Redirect::Refused,
+    };
+    if redirect == Redirect::Refused {
+        tracing::debug!(terminal.sim = %link.sim, ?answer, "terminal {} takes no redirect", link.sim);
+    }
+    *link.redirect.lock() = redirect;
+}
+
+/// 0x8105: connect to this gateway. None where the terminal's code would be read as another parameter.
+fn here(gate: &Gate, link: &Link) -> Option<Downlink> {
+    let advertised = gate.settings.advertise.as_ref();
+    let host = advertised.and_then(|advertised| advertised.host.clone());
+    let host = host.unwrap_or_else(|| link.local.ip().to_string());
+    let port = advertised.map_or(link.local.port(), |advertised| advertised.port);
+    // The code that it came with: it counts for this connection alone.
+    let to = connect_to(link.code.as_bytes(), &host, port, gate.settings.redirect_limit_min)?;
+    Some(control(&to))
+}
+
+/// 0x8105: connect to the terminal's own server again.
+fn back() -> Downlink {
+    control(b"1")
+}
+
+/// Connection control; code; dial point; user; password; address; TCP port; UDP port; time limit in minutes.
+fn connect_to(code: &[u8], host: &str, tcp_port: u16, limit_min: u16) -> Option<Vec<u8>> {
+    if code.is_empty() || code.contains(&SEPARATOR) {
+        return None;
+    }
+    let rest = format!(";;;;{host};{tcp_port};0;{limit_min}");
+    Some([&b"0;"[..], code, rest.as_bytes()].concat())
+}
+
+/// JT/T 808, 0x8105 with command 2: decimal text, as most terminals read it.
+fn control(parameters: &[u8]) -> Downlink {
+    let mut body = vec![CONNECT];
+    body.extend_from_slice(parameters);
+    Downlink { id: id::TERMINAL_CONTROL, body: Bytes::from(body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_told_where_to_connect_in_text() {
+        let there = control(&connect_to(b"code", "gw1.example.org", 6608, 30).expect("can be said"));
+        assert_eq!(there.id, 0x8105);
+        assert_eq!(there.body[..], *b"\x020;code;;;;gw1.example.org;6608;0;30");
+        assert_eq!(back().body[..], *b"\x021");
+        assert_eq!(connect_to(b"", "gw1.example.org", 6608, 30), None);
+        assert_eq!(connect_to(b"a;b", "gw1.example.org", 6608, 30), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Terminals that are let go: told to go back to their own server, and closed if they do not.
+
+use access::terminal::Admission;
+
+use crate::support::{Device, World, wait_for};
+
+const SIMS: [&str; 3] = ["13900000031", "13900000032", "13900000033"];
+/// 0x8105, command 2, connection control 1.
+const BACK: &[u8] = b"\x021";
+
+/// The next message is the word to go; answers it with `result`.
+async fn told_to_go(device: &mut Device, result: u8) {
+    let message = device.receive().await.expect("a message");
+    assert_eq!((message.id, &message.body[..]), (0x8105, BACK));
+    let serial = message.serial.to_be_bytes();
+    device.send(0x0001, &[serial[0], serial[1], 0x81, 0x05, result]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_waits_for_its_terminals_and_ends() {
+    let world = World::new().await.admission(Admission::Known);
+    for sim in SIMS {
+        world.terminal(sim).await;
+    }
+    let gateway = world.start().await;
+    gateway.drained().await;
+    let mut obeys = Device::online(gateway.addr(), SIMS[0]).await;
+    let mut refuses = Device::online(gateway.addr(), SIMS[1]).await;
+    gateway.drain();
+    told_to_go(&mut refuses, 3).await;
+    refuses.assert_closed().await;
+    told_to_go(&mut obeys, 0).await;
+    let mut comes = Device::online(gateway.addr(), SIMS[2]).await;
+    told_to_go(&mut comes, 0).await;
+    obeys.assert_alive().await;
+    drop(obeys);
+    wait_for("the last one to be alone", async || (gateway.stats().terminals == 1).then_some(())).await;
+    assert!(
+        tokio::time::timeout(crate::support::QUIET, gateway.drained()).await.is_err(),
+        "one that obeys is given time"
+    );
+    drop(comes);
+    gateway.drained().await;
+
+    gateway.undrain();
+    let mut stays = Device::online(gateway.addr(), SIMS[0]).await;
+    stays.assert_quiet().await;
+    stays.assert_alive().await;
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_lets_so_many_go_and_no_more() {
+    let world = World::new().await.admission(Admission::Known);
+    for sim in SIMS {
+        world.terminal(sim).await;
+    }
+    let gateway = world.start().await;
+    let mut devices = Vec::new();
+    for sim in SIMS {
+        devices.push(Device::online(gateway.addr(), sim).await);
+    }
+    assert_eq!(gateway.release(1), 1);
+    assert_eq!(gateway.release(1), 1, "another one");
+    let mut told = 0;
+    for device in &mut devices {
+        if let Some(message) = device.receive_within(crate::support::QUIET).await {
+            assert_eq!((message.id, &message.body[..]), (0x8105, BACK));
+            told += 1;
+        }
+    }
+    assert_eq!(told, 2);
+    assert_eq!(gateway.release(9), 1, "there are no more");
+    gateway.shutdown().await;
+}
