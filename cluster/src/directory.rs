@@ -71,10 +71,10 @@ impl Directory {
     pub fn subscribe(&mut self, gateway: &NodeId) -> Subscription {
         self.last_number += 1;
         let number = self.last_number;
-        let gateway = self.sources.get_key_value(gateway).map_or_else(
-            || Arc::new(gateway.clone()),
-            |(known, _)| Arc::clone(known),
-        );
+        let gateway = self
+            .sources
+            .get_key_value(gateway)
+            .map_or_else(|| Arc::new(gateway.clone()), |(known, _)| Arc::clone(known));
         self.sources.entry(Arc::clone(&gateway)).or_insert(Source { number, claims: 0 }).number = number;
         Subscription { gateway, number }
     }
@@ -157,9 +157,7 @@ impl Directory {
     }
 
     fn believes(&self, subscription: &Subscription) -> bool {
-        self.sources
-            .get(&subscription.gateway)
-            .is_some_and(|source| source.number == subscription.number)
+        self.sources.get(&subscription.gateway).is_some_and(|source| source.number == subscription.number)
     }
 
     fn holder(&self, terminal: TerminalId) -> Option<&Claim> {

@@ -78,9 +78,8 @@ impl Candidates {
     pub fn of(view: &View, sightings: &Sightings) -> Self {
         let gateways = view.with_role(Role::Gateway).map(|member| {
             let info = &member.info;
-            let sighting = sightings
-                .get(&info.node)
-                .filter(|sighting| sighting.incarnation == info.incarnation);
+            let sighting =
+                sightings.get(&info.node).filter(|sighting| sighting.incarnation == info.incarnation);
             let unfit = if !info.speaks() {
                 Some(Unfit::Dialect)
             } else if member.is_draining || sighting.is_some_and(|sighting| sighting.is_draining) {
@@ -197,10 +196,8 @@ impl Dispatcher {
         };
         let least = |one: &&Candidate, other: &&Candidate| {
             let (first, second) = (self.expected(one, weight), self.expected(other, weight));
-            let (first, second) = (
-                u128::from(first) * u128::from(other.limit),
-                u128::from(second) * u128::from(one.limit),
-            );
+            let (first, second) =
+                (u128::from(first) * u128::from(other.limit), u128::from(second) * u128::from(one.limit));
             first.cmp(&second).then_with(|| by_rendezvous(terminal, one, other))
         };
         let untried = usable().filter(|gateway| !failed.contains(&gateway.node)).min_by(least);

@@ -231,9 +231,7 @@ impl Roll {
 }
 
 fn is_seen(sightings: &Sightings, node: &NodeId, incarnation: Incarnation) -> bool {
-    sightings
-        .get(node)
-        .is_some_and(|sighting| sighting.incarnation == incarnation && sighting.is_in_sight())
+    sightings.get(node).is_some_and(|sighting| sighting.incarnation == incarnation && sighting.is_in_sight())
 }
 
 /// Keeps since when something holds.
@@ -301,18 +299,17 @@ fn rebalance(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy, step
     if limits == 0 {
         return;
     }
-    let share_milli =
-        |gateway: &Candidate| (total * 1_000 * u64::from(gateway.limit) / limits).min(1_000 * u64::from(gateway.limit));
+    let share_milli = |gateway: &Candidate| {
+        (total * 1_000 * u64::from(gateway.limit) / limits).min(1_000 * u64::from(gateway.limit))
+    };
     let is_off = |gateway: &Candidate| {
         let share = share_milli(gateway);
         let allowed = share * u64::from(policy.tolerance_permille) / 1_000 + 1_000 * u64::from(policy.slack);
         (1_000 * u64::from(gateway.terminals)).abs_diff(share) > allowed
     };
     let is_uneven = takers.iter().any(|gateway| is_off(gateway));
-    let mut room: u64 = takers
-        .iter()
-        .map(|gateway| u64::from(gateway.limit.saturating_sub(gateway.terminals)))
-        .sum();
+    let mut room: u64 =
+        takers.iter().map(|gateway| u64::from(gateway.limit.saturating_sub(gateway.terminals))).sum();
     let mut release = |gateway: &Candidate, surplus: u64| {
         let terminals = surplus.min(u64::from(policy.release_max)).min(room);
         if terminals > 0 && roll.has_rested(now, &gateway.node, policy) {
@@ -326,7 +323,10 @@ fn rebalance(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy, step
     }
     if is_uneven {
         for gateway in takers {
-            release(gateway, u64::from(gateway.terminals).saturating_sub(share_milli(gateway).div_ceil(1_000)));
+            release(
+                gateway,
+                u64::from(gateway.terminals).saturating_sub(share_milli(gateway).div_ceil(1_000)),
+            );
         }
     }
 }

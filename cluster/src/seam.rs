@@ -4,8 +4,8 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures_util::Stream;
-use serde::{Deserialize, Serialize};
 use model::{Command, Event, Filter, Reply, SendError, StreamKey, TerminalId, TerminalLink};
+use serde::{Deserialize, Serialize};
 
 use crate::Advertise;
 

@@ -92,7 +92,10 @@ fn a_session_that_gets_its_epoch_later_may_turn_out_to_be_the_newer_one() {
     assert_eq!(stale(directory.changed(&b, up(1, stamp(5, 400)))), ["1 a 500"]);
     assert_eq!(of(&directory, 1), Some("b"));
     assert_eq!(directory.stamp_of(TerminalId(1)), Some(stamp(5, 400)));
-    assert!(directory.changed(&b, down(1, stamp(None, 400))).is_empty(), "it ended before it heard of its epoch");
+    assert!(
+        directory.changed(&b, down(1, stamp(None, 400))).is_empty(),
+        "it ended before it heard of its epoch"
+    );
     assert_eq!(of(&directory, 1), Some("a"));
 }
 

@@ -67,7 +67,10 @@ fn an_arrival_counts_once_before_and_after_the_report_that_shows_it() {
     assert!(assigned(&mut dispatcher, now, &room_for_one(0, 100), 1).is_some());
     dispatcher.arrived(now, TerminalId(1), &node("a"), 150);
     assert_eq!(dispatcher.reservations(), 0);
-    assert!(assigned(&mut dispatcher, now, &room_for_one(1, 200), 2).is_some(), "one in the report, one more fits");
+    assert!(
+        assigned(&mut dispatcher, now, &room_for_one(1, 200), 2).is_some(),
+        "one in the report, one more fits"
+    );
     assert_eq!(assigned(&mut dispatcher, now, &room_for_one(1, 200), 3), None);
     dispatcher.arrived(now, TerminalId(2), &node("a"), 190);
     assert!(assigned(&mut dispatcher, now, &room_for_one(1, 200), 3).is_some(), "the report had shown it");
@@ -109,11 +112,8 @@ fn no_gateway_that_is_not_fit_gets_any() {
     sightings.remove(&node("unseen"));
     let candidates = Candidates::of(&view, &sightings);
     assert_eq!(candidates.dispatchers, 2);
-    let unfit: BTreeMap<_, _> = candidates
-        .gateways
-        .iter()
-        .map(|gateway| (gateway.node.as_str(), gateway.unfit))
-        .collect();
+    let unfit: BTreeMap<_, _> =
+        candidates.gateways.iter().map(|gateway| (gateway.node.as_str(), gateway.unfit)).collect();
     let expected = BTreeMap::from([
         ("drain", Some(Unfit::Draining)),
         ("told", Some(Unfit::Draining)),

@@ -50,8 +50,7 @@ impl Cluster {
         self.now += Duration::from_secs(1);
         self.observe();
         let me = node("login");
-        let scene =
-            Scene { me: &me, view: &self.view, sightings: &self.sightings, copies: &self.copies };
+        let scene = Scene { me: &me, view: &self.view, sightings: &self.sightings, copies: &self.copies };
         let steps = plan(self.now, &scene, &self.roll, &self.policy);
         for step in &steps {
             self.roll.ordered(self.now, step);

@@ -58,10 +58,9 @@ fn sealed_header(head: [u8; 2], addresses: &[u8], tlvs: &[u8], nonce: u8) -> Vec
 
 #[test]
 fn the_bytes_are_those_of_the_protocol() {
-    for (hex, source, destination) in [
-        (IPV4, "192.0.2.8:40000", "198.51.100.7:6605"),
-        (IPV6, "[2001:db8::8]:40000", "[2001:db8::7]:6605"),
-    ] {
+    for (hex, source, destination) in
+        [(IPV4, "192.0.2.8:40000", "198.51.100.7:6605"), (IPV6, "[2001:db8::8]:40000", "[2001:db8::7]:6605")]
+    {
         let (header, spliced) = (bytes(hex), spliced(source, destination));
         assert_eq!(spliced.encode(&secret(), NOW, nonce()), header);
         assert_eq!(unsealer().read(&header, NOW), Ok(Some((spliced, header.len()))));
