@@ -115,6 +115,8 @@ pub struct Assignment {
     pub node: NodeId,
     /// Where the terminal dials it.
     pub dial: Advertise,
+    /// How many gateways it was sent to lately without arriving.
+    pub failed: usize,
 }
 
 /// Sends terminals to gateways, and remembers whom it sent where until they have arrived.
@@ -206,11 +208,12 @@ impl Dispatcher {
             let other = usable().filter(|gateway| Some(&gateway.node) != last).min_by(least);
             other.or_else(|| usable().min_by(least))
         })?;
+        let count = failed.len();
         if untried.is_none() {
             // All of them have failed it: another round.
             failed.clear();
         }
-        let assignment = Assignment { node: chosen.node.clone(), dial: chosen.dial.clone()? };
+        let assignment = Assignment { node: chosen.node.clone(), dial: chosen.dial.clone()?, failed: count };
         self.begin(now, terminal, assignment.node.clone(), failed);
         Some(assignment)
     }
