@@ -218,8 +218,8 @@ impl Dispatcher {
         Some(assignment)
     }
 
-    /// `terminal` has an authenticated link to `gateway` since `since_ms` (Unix milliseconds, by the gateway's
-    /// clock), whoever sent it there.
+    /// `terminal` has come to `gateway`, whoever sent it there, and has an authenticated link since `since_ms` (Unix
+    /// milliseconds, by the gateway's clock).
     pub fn arrived(&mut self, now: Instant, terminal: TerminalId, gateway: &NodeId, since_ms: i64) {
         self.expire(now);
         self.end(terminal);
@@ -231,6 +231,14 @@ impl Dispatcher {
             place.arrivals.pop_front();
         }
         place.arrivals.push_back((now, since_ms));
+    }
+
+    /// `gateway` lists `terminal` among those that it has, perhaps for long: on its way to another one it may be all
+    /// the same.
+    pub fn listed(&mut self, terminal: TerminalId, gateway: &NodeId) {
+        if self.trips.get(&terminal).is_some_and(|trip| trip.to == *gateway) {
+            self.end(terminal);
+        }
     }
 
     /// How many terminals are on their way, as far as they count.

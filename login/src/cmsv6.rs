@@ -116,7 +116,7 @@ async fn directory(desk: &Desk, session: &str, query: &str, host: &str) -> Resul
     let media_type = number("MediaType", "1");
     let device = value(query, "DevIDNO").filter(|device| !device.is_empty());
     let channel = channel(&number("Channel", "0"));
-    let (Some(device), Some(channel), "1" | "2") = (device, channel, media_type.as_ref()) else {
+    let (Some(device), Some(channel), "1" | "2") = (device, channel, &*media_type) else {
         return Err(BAD_PARAMETER);
     };
     let stream = desk.clients.stream(session, &device, channel, Profile::Main).await;

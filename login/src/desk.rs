@@ -57,9 +57,9 @@ pub struct Arrivals {
 impl Arrivals {
     /// All links of `gateway`.
     pub fn told_all(&self, gateway: &NodeId, links: &[(TerminalId, LinkStamp)]) {
-        let (mut dispatcher, now) = (self.dispatcher.lock(), Instant::now());
-        for (terminal, stamp) in links {
-            dispatcher.arrived(now, *terminal, gateway, stamp.since_ms);
+        let mut dispatcher = self.dispatcher.lock();
+        for (terminal, _) in links {
+            dispatcher.listed(*terminal, gateway);
         }
     }
 
@@ -79,16 +79,11 @@ impl Arrivals {
 
 /// Looks whether the database is back, each time that it was found away, until `stop`.
 pub(crate) async fn look_for_the_database(db: Db, state: Arc<DatabaseState>, stop: CancellationToken) {
-    let look = async {
-        loop {
-            state.look.notified().await;
-            while state.is_away() {
-                tokio::time::sleep(LOOK_EVERY).await;
-                if db.healthy().await {
-                    state.back();
-                }
+    while stop.run_until_cancelled(state.look.notified()).await.is_some() {
+        while state.is_away() && stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            if db.healthy().await {
+                state.back();
             }
         }
-    };
-    stop.run_until_cancelled(look).await;
+    }
 }

@@ -6,8 +6,13 @@ use super::*;
 use crate::Role;
 use crate::testing::{member, node};
 
-fn stamp(epoch: impl Into<Option<i64>>, since_ms: i64) -> LinkStamp {
-    LinkStamp { epoch: epoch.into(), since_ms }
+fn stamp(epoch: i64, since_ms: i64) -> LinkStamp {
+    LinkStamp { epoch: Some(epoch), since_ms }
+}
+
+/// Of a session that the database has not opened.
+fn unopened(since_ms: i64) -> LinkStamp {
+    LinkStamp { epoch: None, since_ms }
 }
 
 fn up(terminal: i64, stamp: LinkStamp) -> LinkChange {
@@ -77,10 +82,10 @@ fn a_terminal_known_to_two_gateways_at_once_is_where_its_newest_session_is() {
         held.pop_first().expect("one")
     };
     assert_eq!(newest(stamp(5, 900), stamp(6, 100)), "b", "the higher epoch, whatever the clocks say");
-    assert_eq!(newest(stamp(5, 900), stamp(None, 100)), "a", "the later time where there is no epoch");
-    assert_eq!(newest(stamp(5, 100), stamp(None, 900)), "b");
-    assert_eq!(newest(stamp(None, 100), stamp(None, 900)), "b");
-    assert_eq!(newest(stamp(None, 100), stamp(None, 100)), "b", "somebody");
+    assert_eq!(newest(stamp(5, 900), unopened(100)), "a", "the later time where there is no epoch");
+    assert_eq!(newest(stamp(5, 100), unopened(900)), "b");
+    assert_eq!(newest(unopened(100), unopened(900)), "b");
+    assert_eq!(newest(unopened(100), unopened(100)), "b", "somebody");
 }
 
 #[test]
@@ -88,12 +93,12 @@ fn a_session_that_gets_its_epoch_later_may_turn_out_to_be_the_newer_one() {
     let mut directory = Directory::default();
     let (a, b) = (directory.subscribe(&node("a")), directory.subscribe(&node("b")));
     directory.changed(&a, up(1, stamp(4, 500)));
-    assert_eq!(stale(directory.changed(&b, up(1, stamp(None, 400)))), ["1 b 400"]);
+    assert_eq!(stale(directory.changed(&b, up(1, unopened(400)))), ["1 b 400"]);
     assert_eq!(stale(directory.changed(&b, up(1, stamp(5, 400)))), ["1 a 500"]);
     assert_eq!(of(&directory, 1), Some("b"));
     assert_eq!(directory.stamp_of(TerminalId(1)), Some(stamp(5, 400)));
     assert!(
-        directory.changed(&b, down(1, stamp(None, 400))).is_empty(),
+        directory.changed(&b, down(1, unopened(400))).is_empty(),
         "it ended before it heard of its epoch"
     );
     assert_eq!(of(&directory, 1), Some("a"));
@@ -102,7 +107,7 @@ fn a_session_that_gets_its_epoch_later_may_turn_out_to_be_the_newer_one() {
 #[test]
 fn three_claims_have_the_same_holder_in_every_order() {
     // Pair by pair each of these is beaten by one of the others.
-    let claims = [("a", stamp(5, 300)), ("b", stamp(None, 200)), ("c", stamp(6, 100))];
+    let claims = [("a", stamp(5, 300)), ("b", unopened(200)), ("c", stamp(6, 100))];
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let holders: BTreeSet<_> = orders
         .iter()

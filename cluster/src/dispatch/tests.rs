@@ -81,6 +81,19 @@ fn an_arrival_counts_once_before_and_after_the_report_that_shows_it() {
 }
 
 #[test]
+fn who_is_listed_by_its_old_gateway_is_still_on_its_way_to_the_new_one() {
+    let now = Instant::now();
+    let mut dispatcher = Dispatcher::default();
+    let two = candidates([candidate("a", 100, 0), candidate("b", 100, 50)]);
+    assert_eq!(assigned(&mut dispatcher, now, &two, 1).as_deref(), Some("a"));
+    dispatcher.listed(TerminalId(1), &node("b"));
+    dispatcher.listed(TerminalId(2), &node("a"));
+    assert_eq!(dispatcher.reservations(), 1);
+    dispatcher.listed(TerminalId(1), &node("a"));
+    assert_eq!(dispatcher.reservations(), 0);
+}
+
+#[test]
 fn no_gateway_that_is_not_fit_gets_any() {
     let now = Instant::now();
     let mut view = View::default();
