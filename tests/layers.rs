@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Crate and floor, as ARCHITECTURE.md draws them.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 12] = [
     ("motorcade-protocol", 0),
     ("motorcade-model", 1),
     ("motorcade-db", 2),
@@ -11,6 +11,7 @@ const FLOORS: [(&str, u8); 11] = [
     ("motorcade-openapi", 3),
     ("motorcade-access", 3),
     ("motorcade-gateway", 4),
+    ("motorcade-login", 4),
     ("motorcade-media", 4),
     ("motorcade-sim", 4),
     ("motorcade-api", 5),

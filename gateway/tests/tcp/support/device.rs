@@ -52,6 +52,11 @@ impl Device {
         device
     }
 
+    /// Its own address on the link.
+    pub fn addr(&self) -> SocketAddr {
+        self.socket.local_addr().expect("an address")
+    }
+
     /// The whole frame of a message, and its serial number.
     pub fn frame(&mut self, id: u16, body: &[u8]) -> (u16, Vec<u8>) {
         self.packet(id, body, None)

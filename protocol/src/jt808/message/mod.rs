@@ -10,6 +10,7 @@ mod location_answer;
 mod media;
 mod registration;
 mod retransmission;
+mod server_switch;
 mod server_time;
 
 pub use authentication::{Authentication, IMEI_BYTES, SOFTWARE_BYTES};
@@ -19,6 +20,7 @@ pub use location_answer::LocationAnswer;
 pub use media::{MediaData, MediaEvent, MediaList, MediaListItem};
 pub use registration::{RegisterAnswer, RegisterResult, Registration};
 pub use retransmission::Retransmission;
+pub use server_switch::{ControlForm, ServerSwitch, Unsayable};
 pub use server_time::ServerTime;
 
 use crate::jt808::{Edition, LocationReport, id};

@@ -1,0 +1,244 @@
+//! Plans as text, a line a step.
+
+use super::*;
+use crate::Role;
+use crate::testing::{LIFE, member, node, sighting};
+
+/// A cluster whose leader `login` plans once a second.
+struct Cluster {
+    now: Instant,
+    view: View,
+    sightings: Sightings,
+    copies: Vec<SpoolCopy>,
+    roll: Roll,
+    policy: Policy,
+}
+
+impl Cluster {
+    /// Two login servers and gateways with so many terminals each, long settled.
+    fn new<const N: usize>(gateways: [(&str, u32); N]) -> Self {
+        let mut cluster = Self {
+            now: Instant::now(),
+            view: View::default(),
+            sightings: Sightings::new(),
+            copies: Vec::new(),
+            roll: Roll::default(),
+            policy: Policy::default(),
+        };
+        for name in ["login", "standby"] {
+            cluster.join(name, &[Role::Login], 0);
+        }
+        for (name, terminals) in gateways {
+            cluster.join(name, &[Role::Gateway], terminals);
+        }
+        cluster.observe();
+        cluster.now += cluster.policy.settle;
+        cluster
+    }
+
+    fn join(&mut self, name: &str, roles: &[Role], terminals: u32) {
+        self.view.members.insert(node(name), member(name, roles));
+        self.sightings.insert(node(name), sighting(terminals));
+    }
+
+    fn observe(&mut self) {
+        self.roll.observe(self.now, &self.view, &self.sightings);
+    }
+
+    /// The plan of a second later, ordered.
+    fn plan(&mut self) -> String {
+        self.now += Duration::from_secs(1);
+        self.observe();
+        let me = node("login");
+        let scene = Scene { me: &me, view: &self.view, sightings: &self.sightings, copies: &self.copies };
+        let steps = plan(self.now, &scene, &self.roll, &self.policy);
+        for step in &steps {
+            self.roll.ordered(self.now, step);
+        }
+        steps.iter().map(|step| format!("{step}\n")).collect()
+    }
+
+    fn lapse(&mut self, name: &str) {
+        self.view.members.remove(&node(name));
+    }
+
+    fn silence(&mut self, name: &str) {
+        self.sightings.get_mut(&node(name)).expect("seen once").missed = 3;
+    }
+
+    fn hear(&mut self, name: &str, terminals: u32) {
+        self.sightings.insert(node(name), sighting(terminals));
+    }
+
+    fn drain(&mut self, name: &str) {
+        self.view.members.get_mut(&node(name)).expect("a member").is_draining = true;
+    }
+}
+
+#[test]
+fn a_node_is_lost_when_both_witnesses_say_so_and_once() {
+    let mut cluster = Cluster::new([("a", 10), ("b", 10), ("c", 10)]);
+    assert_eq!(cluster.plan(), "");
+    cluster.lapse("a");
+    assert_eq!(cluster.plan(), "", "it answers");
+    cluster.silence("a");
+    assert_eq!(cluster.plan(), "a is lost\n");
+    assert_eq!(cluster.plan(), "");
+    cluster.silence("b");
+    assert_eq!(cluster.plan(), "", "its lease holds");
+    cluster.lapse("b");
+    assert_eq!(cluster.plan(), "b is lost\n");
+
+    cluster.join("a", &[Role::Gateway], 0);
+    assert_eq!(cluster.plan(), "");
+    cluster.lapse("a");
+    cluster.silence("a");
+    assert_eq!(cluster.plan(), "a is lost\n", "another time");
+}
+
+#[test]
+fn when_most_nodes_vanish_at_once_the_leader_is_cut_off_and_plans_nothing() {
+    let mut cluster = Cluster::new([("a", 500), ("b", 10), ("c", 10)]);
+    for name in ["a", "b", "standby"] {
+        cluster.silence(name);
+        cluster.lapse(name);
+    }
+    assert_eq!(cluster.plan(), "", "three of four others");
+    cluster.join("a", &[Role::Gateway], 500);
+    assert_eq!(cluster.plan(), "b is lost\nstandby is lost\n", "two of four");
+
+    // One after the other is nothing unusual: who is lost does not count as vanishing.
+    let mut cluster = Cluster::new([("a", 10), ("b", 10), ("c", 10)]);
+    for name in ["a", "b", "c"] {
+        cluster.silence(name);
+        cluster.lapse(name);
+        assert_eq!(cluster.plan(), format!("{name} is lost\n"));
+    }
+    cluster.silence("standby");
+    cluster.lapse("standby");
+    assert_eq!(cluster.plan(), "standby is lost\n", "one alone proves nothing");
+}
+
+#[test]
+fn most_nodes_that_stay_away_are_believed_in_the_end() {
+    let mut cluster = Cluster::new([("a", 10), ("b", 10)]);
+    for name in ["a", "b", "standby"] {
+        cluster.silence(name);
+        cluster.lapse(name);
+    }
+    assert_eq!(cluster.plan(), "");
+    cluster.now += cluster.policy.believe_after - Duration::from_secs(2);
+    assert_eq!(cluster.plan(), "");
+    assert_eq!(cluster.plan(), "a is lost\nb is lost\nstandby is lost\n");
+}
+
+#[test]
+fn a_leader_that_has_heard_of_nobody_yet_plans_nothing() {
+    let mut cluster = Cluster::new([("a", 500), ("b", 10), ("c", 10)]);
+    cluster.sightings.clear();
+    cluster.roll = Roll::default();
+    cluster.lapse("c");
+    assert_eq!(cluster.plan(), "");
+}
+
+#[test]
+fn gateways_above_their_share_release_what_is_too_much_bit_by_bit() {
+    let mut cluster = Cluster::new([("a", 500), ("b", 300), ("c", 100)]);
+    assert_eq!(cluster.plan(), "a releases 100\n");
+    assert_eq!(cluster.plan(), "", "it rests");
+    cluster.hear("a", 400);
+    cluster.hear("c", 200);
+    cluster.now += cluster.policy.release_every;
+    assert_eq!(cluster.plan(), "a releases 100\n");
+    cluster.hear("a", 300);
+    cluster.hear("c", 300);
+    cluster.now += cluster.policy.release_every;
+    assert_eq!(cluster.plan(), "");
+}
+
+#[test]
+fn what_is_within_the_tolerance_stays() {
+    let mut cluster = Cluster::new([("a", 315), ("b", 300), ("c", 285)]);
+    assert_eq!(cluster.plan(), "", "5 % above and below");
+    cluster.hear("c", 282);
+    cluster.hear("b", 303);
+    assert_eq!(cluster.plan(), "a releases 15\nb releases 3\n", "one far below its share is enough");
+    let mut few = Cluster::new([("a", 4), ("b", 2), ("c", 1)]);
+    assert_eq!(few.plan(), "", "not worth moving");
+}
+
+#[test]
+fn shares_follow_the_limits() {
+    let mut cluster = Cluster::new([("a", 100), ("b", 200)]);
+    cluster.view.members.get_mut(&node("b")).expect("a member").info.limits.terminals = 2_000;
+    assert_eq!(cluster.plan(), "");
+    cluster.hear("a", 150);
+    cluster.hear("b", 150);
+    assert_eq!(cluster.plan(), "a releases 50\n");
+}
+
+#[test]
+fn a_draining_gateway_gives_away_everything_that_the_others_have_room_for() {
+    let mut cluster = Cluster::new([("a", 150), ("b", 150), ("c", 30)]);
+    cluster.drain("c");
+    assert_eq!(cluster.plan(), "c releases 30\n");
+    cluster.drain("b");
+    cluster.hear("a", 950);
+    assert_eq!(cluster.plan(), "b releases 50\n", "there is room for fifty");
+    cluster.drain("a");
+    cluster.now += cluster.policy.release_every;
+    assert_eq!(cluster.plan(), "", "there is nowhere to go");
+}
+
+#[test]
+fn nothing_is_moved_while_nodes_come_and_go() {
+    let mut cluster = Cluster::new([("a", 600), ("b", 10), ("c", 10)]);
+    cluster.silence("b");
+    assert_eq!(cluster.plan(), "", "what b carries is not known");
+    cluster.hear("b", 10);
+    assert_eq!(cluster.plan(), "", "it has just come back");
+    cluster.now += cluster.policy.settle;
+    assert_eq!(cluster.plan(), "a releases 100\n");
+}
+
+#[test]
+fn a_spool_copy_is_stored_by_its_holder_when_the_gateway_does_not_come_back() {
+    let mut cluster = Cluster::new([("a", 10), ("b", 10), ("c", 10)]);
+    let copy = |origin: &str, holder: &str| SpoolCopy {
+        origin: node(origin),
+        incarnation: LIFE,
+        holder: node(holder),
+    };
+    cluster.copies = vec![copy("a", "b"), copy("a", "c"), copy("b", "c"), copy("stranger", "b")];
+    assert_eq!(cluster.plan(), "");
+    cluster.lapse("a");
+    cluster.silence("a");
+    assert_eq!(cluster.plan(), "a is lost\n");
+    cluster.now += cluster.policy.adopt_after - Duration::from_secs(1);
+    cluster.silence("c");
+    let planned = cluster.plan();
+    assert_eq!(planned, "b stores the spool of a\nb stores the spool of stranger\n", "c does not answer");
+    cluster.hear("c", 10);
+    assert_eq!(cluster.plan(), "c stores the spool of a\n");
+    assert_eq!(cluster.plan(), "");
+    cluster.copies = vec![copy("a", "c")];
+    cluster.now += cluster.policy.adopt_after;
+    assert_eq!(cluster.plan(), "c stores the spool of a\n", "it still has it: said again");
+    cluster.join("a", &[Role::Gateway], 0);
+    cluster.now += cluster.policy.adopt_after;
+    assert_eq!(cluster.plan(), "", "a is back and stores it itself");
+}
+
+#[test]
+fn what_the_roll_remembers_is_bounded() {
+    let mut cluster = Cluster::new([("a", 10)]);
+    for number in 0..GONE_MAX + 50 {
+        let name = format!("g{number}");
+        cluster.join(&name, &[Role::Gateway], 0);
+        cluster.observe();
+        cluster.lapse(&name);
+        cluster.silence(&name);
+        cluster.plan();
+    }
+    assert!(cluster.roll.nodes.len() <= GONE_MAX + 3, "{}", cluster.roll.nodes.len());
+}

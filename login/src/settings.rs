@@ -1,0 +1,102 @@
+//! What an operator may set of a login server. The binary reads them from file and environment; nothing here looks
+//! anywhere.
+
+use std::net::SocketAddr;
+
+use access::terminal::Admission;
+use cluster::{Advertise, Listener};
+use protocol::jt808::message::ControlForm;
+use serde::Deserialize;
+
+/// How the numbers of 0x8105 are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchForm {
+    /// All in decimal digits.
+    #[default]
+    Text,
+    /// The connection control as a raw byte, the others in digits.
+    RawControl,
+    /// The connection control as a raw byte, the others as two raw bytes each.
+    RawWords,
+}
+
+impl From<SwitchForm> for ControlForm {
+    fn from(form: SwitchForm) -> Self {
+        match form {
+            SwitchForm::Text => Self::Text,
+            SwitchForm::RawControl => Self::RawControl,
+            SwitchForm::RawWords => Self::RawWords,
+        }
+    }
+}
+
+/// The settings of a login server: section `login` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where terminals and clients dial in; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// What they must dial to reach this login server; None: the address that they used already.
+    pub advertise: Option<Advertise>,
+    /// How unknown terminals are met: as at the gateways. Not in the file: the binary says it.
+    #[serde(skip)]
+    pub admission: Admission,
+    /// Most connections at once, spliced ones included; further ones are closed on arrival.
+    pub connections_max: usize,
+    /// Most connections of one address (of an IPv6 /64) that have not proved anything yet. Behind one address may
+    /// stand a whole fleet (mobile NAT), so this is generous.
+    pub unauthenticated_per_ip_max: usize,
+    /// How long a connection may take to authenticate, seconds.
+    pub authenticate_within_s: u64,
+    /// Most bytes a connection may send before it authenticated.
+    pub unauthenticated_bytes_max: usize,
+    /// How the command is written that sends a terminal to its gateway.
+    pub switch_form: SwitchForm,
+    /// How long a terminal keeps to a gateway unless that says so again, minutes.
+    pub switch_limit_min: u16,
+    /// How long a terminal may take to answer that command, seconds; then it is spliced through.
+    pub switch_answer_within_s: u64,
+    /// How long a terminal that said it would go may stay, seconds; then it is spliced through.
+    pub switch_leave_within_s: u64,
+    /// Most bytes a terminal may send after it authenticated and before it goes; then it is spliced through at once.
+    pub switch_bytes_max: usize,
+    /// After so many gateways that a terminal was sent to and did not reach, it is spliced through.
+    pub switch_failures_max: usize,
+    /// Most terminals that are spliced through at once; further ones are closed, and try again.
+    pub splices_max: usize,
+    /// How long a gateway may take to accept a spliced terminal's connection, seconds.
+    pub splice_connect_within_s: u64,
+    /// How long a gateway may take to answer a spliced terminal's authentication, seconds.
+    pub splice_answer_within_s: u64,
+    /// How long a spliced terminal may stay silent, seconds. Above the gateways' own limit, which comes first.
+    pub splice_idle_s: u64,
+    /// How long an HTTP request may take from its first byte to its answer, seconds.
+    pub request_within_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: Listener::on_port(6605).listen,
+            advertise: None,
+            admission: Admission::default(),
+            // Two sockets for a spliced one: below the usual limit of 20,000 files a process.
+            connections_max: 12_000,
+            unauthenticated_per_ip_max: 4_000,
+            authenticate_within_s: 60,
+            unauthenticated_bytes_max: 16 * 1024,
+            switch_form: SwitchForm::default(),
+            switch_limit_min: 30,
+            switch_answer_within_s: 10,
+            switch_leave_within_s: 10,
+            switch_bytes_max: 32 * 1024,
+            switch_failures_max: 2,
+            splices_max: 6_000,
+            splice_connect_within_s: 3,
+            splice_answer_within_s: 10,
+            splice_idle_s: 300,
+            request_within_s: 10,
+        }
+    }
+}
