@@ -13,8 +13,12 @@ use tracing::info;
 
 use crate::clip::Clips;
 use crate::ledger::{Account, Ledger};
+use crate::log::Log;
+use crate::manner::Manner;
+use crate::parameters::Parameters;
+use crate::servers::Servers;
 use crate::stream::Camera;
-use crate::terminal::Terminal;
+use crate::terminal::{Outfit, Terminal};
 use crate::vehicle::Vehicle;
 use crate::{Error, Settings};
 
@@ -23,6 +27,7 @@ use crate::{Error, Settings};
 pub struct Fleet {
     terminals: JoinSet<Account>,
     ledger: Option<PathBuf>,
+    log: Log,
     stop: CancellationToken,
 }
 
@@ -30,19 +35,17 @@ impl Fleet {
     /// Starts every terminal of `settings`; call within a tokio runtime.
     pub fn start(settings: Settings) -> Result<Self, Error> {
         settings.check()?;
-        let settings = Arc::new(settings);
-        let stop = CancellationToken::new();
         let camera = match &settings.clips {
             Some(folder) => Camera::Clips(Arc::new(Clips::new(folder.clone(), settings.channels))),
             None => Camera::None,
         };
+        let depot = Depot::open(settings, camera)?;
         let mut terminals = JoinSet::new();
-        for index in 0..settings.terminals {
-            let terminal = one(index, &settings, camera.clone(), stop.clone());
-            terminals.spawn(terminal.run());
+        for (index, manner) in (0..).zip(Manner::deal(&depot.settings)) {
+            terminals.spawn(depot.one(index, manner)?.run());
         }
-        info!("{} terminals drive for {}", settings.terminals, settings.gateway);
-        Ok(Self { terminals, ledger: settings.ledger.clone(), stop })
+        info!("{} terminals drive for {}", depot.settings.terminals, depot.settings.gateway);
+        Ok(Self { terminals, ledger: depot.settings.ledger.clone(), log: depot.log, stop: depot.stop })
     }
 
     /// Waits until every terminal has finished ([`Settings::duration_s`], then the last acknowledgements) and writes
@@ -57,6 +60,7 @@ impl Fleet {
         if let Some(path) = &self.ledger {
             ledger.write(path)?;
         }
+        self.log.finish()?;
         Ok(ledger)
     }
 
@@ -79,59 +83,91 @@ impl Drop for Fleet {
 }
 
 /// A fleet of one terminal with a camera of its own.
-pub(crate) fn only(settings: Settings, edition: Edition, phone: [u8; 10], camera: Camera) -> Fleet {
-    let (settings, stop) = (Arc::new(settings), CancellationToken::new());
+pub(crate) fn only(
+    settings: Settings,
+    edition: Edition,
+    phone: [u8; 10],
+    camera: Camera,
+) -> Result<Fleet, Error> {
     let number = phone.iter().fold(0u64, |number, byte| {
         number.wrapping_mul(100).wrapping_add(u64::from((byte >> 4) * 10 + (byte & 0x0f)))
     });
+    let depot = Depot::open(settings, camera)?;
     let mut terminals = JoinSet::new();
-    terminals.spawn(terminal(0, number, edition, phone, &settings, camera, stop.clone()).run());
-    Fleet { terminals, ledger: None, stop }
+    terminals.spawn(depot.terminal(0, number, edition, phone, Manner::default())?.run());
+    Ok(Fleet { terminals, ledger: None, log: depot.log, stop: depot.stop })
 }
 
-fn one(index: u32, settings: &Arc<Settings>, camera: Camera, stop: CancellationToken) -> Terminal {
-    let year = settings.editions[index as usize % settings.editions.len()];
-    let edition = match year {
-        2011 => Edition::V2011,
-        2019 => Edition::V2019,
-        _ => Edition::V2013,
-    };
-    let number = settings.first_sim + u64::from(index);
-    terminal(index, number, edition, bcd10(number), settings, camera, stop)
-}
-
-fn terminal(
-    index: u32,
-    number: u64,
-    edition: Edition,
-    phone: [u8; 10],
-    settings: &Arc<Settings>,
+/// What the terminals of a fleet have in common.
+struct Depot {
+    settings: Arc<Settings>,
     camera: Camera,
+    log: Log,
     stop: CancellationToken,
-) -> Terminal {
-    let sim = packet_sim(edition, phone);
-    let identity = Identity {
-        province: 44,
-        city: 300,
-        maker: "MTRCD".into(),
-        model: "SIM-1".into(),
-        terminal_id: format!("{index:07}"),
-        plate_colour: 2,
-        plate: format!("粤B{:05}", number % 100_000),
-        imei: format!("86{number:013}"),
-        software: env!("CARGO_PKG_VERSION").into(),
-    };
-    let session = Session::new(
-        Instant::now(),
-        terminal::Settings {
-            heartbeat: Duration::from_millis(settings.heartbeat_ms),
-            answer_timeout: Duration::from_millis(settings.answer_timeout_ms),
-            ..terminal::Settings::new(edition, phone, identity)
-        },
-    );
-    let vehicle = Vehicle::new(index, Utc::now(), settings);
-    let account = Account { terminal: index, sim: number.to_string(), ..Account::default() };
-    Terminal::new(Arc::clone(settings), session, vehicle, camera, sim, account, stop)
+}
+
+impl Depot {
+    fn open(settings: Settings, camera: Camera) -> Result<Self, Error> {
+        let log = settings.log.as_deref().map(Log::create).transpose()?.unwrap_or_default();
+        Ok(Self { settings: Arc::new(settings), camera, log, stop: CancellationToken::new() })
+    }
+
+    fn one(&self, index: u32, manner: Manner) -> Result<Terminal, Error> {
+        let year = self.settings.editions[index as usize % self.settings.editions.len()];
+        let edition = match year {
+            2011 => Edition::V2011,
+            2019 => Edition::V2019,
+            _ => Edition::V2013,
+        };
+        let number = self.settings.first_sim + u64::from(index);
+        self.terminal(index, number, edition, bcd10(number), manner)
+    }
+
+    fn terminal(
+        &self,
+        index: u32,
+        number: u64,
+        edition: Edition,
+        phone: [u8; 10],
+        manner: Manner,
+    ) -> Result<Terminal, Error> {
+        let settings = &self.settings;
+        let identity = Identity {
+            province: 44,
+            city: 300,
+            maker: "MTRCD".into(),
+            model: "SIM-1".into(),
+            terminal_id: format!("{index:07}"),
+            plate_colour: 2,
+            plate: format!("粤B{:05}", number % 100_000),
+            imei: format!("86{number:013}"),
+            software: env!("CARGO_PKG_VERSION").into(),
+        };
+        let heartbeat = Duration::from_millis(settings.heartbeat_ms);
+        let session = Session::new(
+            Instant::now(),
+            terminal::Settings {
+                heartbeat,
+                answer_timeout: Duration::from_millis(settings.answer_timeout_ms),
+                tells_messages: self.log.is_on(),
+                ..terminal::Settings::new(edition, phone, identity)
+            },
+        );
+        let servers = Servers::new(settings.servers()?);
+        Ok(Terminal::new(Outfit {
+            settings: Arc::clone(settings),
+            session,
+            vehicle: Vehicle::new(index, Utc::now(), settings),
+            camera: self.camera.clone(),
+            sim: packet_sim(edition, phone),
+            parameters: Parameters::new(edition, heartbeat, &servers),
+            servers,
+            manner,
+            account: Account { terminal: index, sim: number.to_string(), ..Account::default() },
+            log: self.log.clone(),
+            stop: self.stop.clone(),
+        }))
+    }
 }
 
 /// The SIM in the header of 1078 packets: as long as the phone number in the 808 header.

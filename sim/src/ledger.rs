@@ -42,6 +42,29 @@ pub struct Summary {
     pub edges_acknowledged: u64,
     /// How often a terminal authenticated.
     pub log_ins: u64,
+    /// What became of being sent to other servers.
+    pub redirects: Redirects,
+}
+
+/// What became of being sent to other servers (0x8105 commands 2 and 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirects {
+    /// Went to the given server.
+    pub obeyed: u64,
+    /// Was on a link to the given server already: only the time limit is new.
+    pub renewed: u64,
+    /// Answered that it does not do that.
+    pub refused: u64,
+    /// Answered nothing.
+    pub ignored: u64,
+    /// The time limit ended.
+    pub expired: u64,
+    /// Called back to its own server (connection control 1).
+    pub returned: u64,
+    /// Went home because the given server could not be reached, without a time limit.
+    pub given_up: u64,
+    /// Reset (command 4).
+    pub resets: u64,
 }
 
 /// The books of one terminal.
@@ -65,6 +88,8 @@ pub struct Account {
     pub edges: Vec<Edge>,
     /// How often it authenticated.
     pub log_ins: u64,
+    /// What became of being sent to other servers.
+    pub redirects: Redirects,
 }
 
 /// An alarm condition that began or ended with a report.
@@ -97,6 +122,7 @@ impl Ledger {
             let acknowledged = |edge: &&Edge| account.is_acknowledged(edge.sequence);
             summary.edges_acknowledged += account.edges.iter().filter(acknowledged).count() as u64;
             summary.log_ins += account.log_ins;
+            summary.redirects.add(account.redirects);
         }
         Self { summary, terminals }
     }
@@ -115,6 +141,20 @@ impl Ledger {
         let failed = |source| Error::Ledger { path: path.to_owned(), source };
         let json = std::fs::read(path).map_err(failed)?;
         serde_json::from_slice(&json).map_err(|error| failed(error.into()))
+    }
+}
+
+impl Redirects {
+    fn add(&mut self, other: Self) {
+        let Self { obeyed, renewed, refused, ignored, expired, returned, given_up, resets } = other;
+        self.obeyed += obeyed;
+        self.renewed += renewed;
+        self.refused += refused;
+        self.ignored += ignored;
+        self.expired += expired;
+        self.returned += returned;
+        self.given_up += given_up;
+        self.resets += resets;
     }
 }
 
@@ -190,9 +230,10 @@ mod tests {
     fn comes_back_from_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.json");
-        let account =
-            Account { terminal: 1, sim: "1".into(), made: 3, poison: vec![2], ..Account::default() };
-        let ledger = Ledger::of(vec![account]);
+        let redirects = Redirects { obeyed: 1, expired: 1, ..Redirects::default() };
+        let account = Account { sim: "1".into(), made: 3, poison: vec![2], redirects, ..Account::default() };
+        let ledger = Ledger::of(vec![account.clone(), Account { terminal: 1, ..account }]);
+        assert_eq!(ledger.summary.redirects, Redirects { obeyed: 2, expired: 2, ..Redirects::default() });
         ledger.write(&path).unwrap();
         assert_eq!(Ledger::read(&path).unwrap(), ledger);
     }

@@ -1,5 +1,5 @@
-//! Simulated terminals: a fleet that drives along roads of our own making, reports, resends, obeys commands and
-//! streams clips with a machine-readable picture; and the replay of a recorded stream.
+//! Simulated terminals: a fleet that drives along roads of our own making, reports, resends, obeys commands (or not) and
+//! streams clips with a machine-readable picture; the replay of a recorded stream; and a proxy that makes a link bad.
 //!
 //! Talks to the platform over its sockets alone and shares nothing with it but the protocol crate's terminal side.
 
@@ -8,9 +8,14 @@ mod clip;
 mod command;
 mod fleet;
 mod ledger;
+mod log;
+mod manner;
 mod packet;
+mod parameters;
+mod proxy;
 mod replay;
 mod route;
+mod servers;
 mod settings;
 mod stream;
 mod terminal;
@@ -20,7 +25,9 @@ mod vehicle;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use fleet::Fleet;
-pub use ledger::{Account, Edge, Ledger, Summary};
+pub use ledger::{Account, Edge, Ledger, Redirects, Summary};
+pub use log::{Entry as LogEntry, Line as LogLine};
+pub use proxy::{Faults, Proxy, Silence, Stats as ProxyStats, Way};
 pub use replay::{Attributes, Replay};
 pub use route::{Place, Route};
 pub use settings::{Error, Settings};

@@ -47,13 +47,14 @@ impl Attributes {
 
 impl Replay {
     /// Reads the capture at `path`, whose packets carry the SIM in `sim_bytes` (6 or 10) bytes. The terminal registers
-    /// under that SIM, in JT/T 808-2013 where it has 6 bytes and in 2019 where it has 10.
+    /// under that SIM, in JT/T 808-2013 where it has 6 bytes and in 2019 where it has 10, at `gateway` (host:port).
     pub fn read(
         gateway: String,
         path: &Path,
         sim_bytes: usize,
         attributes: Attributes,
     ) -> Result<Self, Error> {
+        Settings { gateway: gateway.clone(), ..Settings::default() }.check()?;
         let failed = |source| Error::Capture { path: path.to_owned(), source };
         let bytes = std::fs::read(path).map_err(failed)?;
         let capture = Capture::parse(bytes.into(), sim_bytes, attributes)
@@ -80,6 +81,7 @@ impl Replay {
         phone[10 - self.sim.len()..].copy_from_slice(&self.sim);
         let settings = Settings { gateway: self.gateway.clone(), terminals: 1, ..Settings::default() };
         only(settings, self.edition, phone, Camera::Capture(Arc::clone(&self.capture)))
+            .expect("the settings were checked when the capture was read")
     }
 }
 
@@ -164,7 +166,7 @@ mod tests {
                 println!("skipped: {} is absent", path.display());
                 continue;
             }
-            let replay = Replay::read(String::new(), &path, sim_bytes, ATTRIBUTES).expect("reads");
+            let replay = Replay::read("127.0.0.1:1".into(), &path, sim_bytes, ATTRIBUTES).expect("reads");
             assert_eq!(hex::encode(replay.sim()), sim);
             let sent: Vec<_> = replay.capture.packets().collect();
             assert_eq!(sent.iter().map(|(_, p)| p.len()).sum::<usize>(), replay.capture.bytes.len());

@@ -1,15 +1,21 @@
 //! What a simulated fleet is told.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+use crate::servers::Address;
 
 /// A fleet: how many terminals, where they connect, how they behave.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The gateway's JT/T 808 address, host:port.
+    /// The server that each terminal dials (JT/T 808): a gateway or a login server, host:port.
     pub gateway: String,
+    /// The servers that it dials when that one cannot be reached, in order of preference, host:port each. It stays with
+    /// one that works until that link breaks.
+    pub backups: Vec<String>,
     /// How many terminals. 20.
     pub terminals: u32,
     /// The SIM of the first one; each further one has the next number. At most 11 digits, so that it fits the
@@ -41,18 +47,32 @@ pub struct Settings {
     pub heartbeat_ms: u64,
     /// The longest wait between two attempts to connect, milliseconds; the first one is 100. 2,000.
     pub reconnect_max_ms: u64,
+    /// Of 1,000 terminals, how many refuse to be sent to another server (0x8105 command 2): result 3. Which ones
+    /// follows from the seed, here and in the next two; there are exactly as many.
+    pub redirect_refuse_permille: u32,
+    /// Of 1,000 terminals, how many ignore it: no answer.
+    pub redirect_ignore_permille: u32,
+    /// Of 1,000 terminals, how many obey but do not keep to the time limit: they stay as long as the link works, and go
+    /// home after three failed attempts.
+    pub redirect_limit_ignore_permille: u32,
+    /// How long a minute of a time limit lasts, milliseconds. 60,000; less makes a test short.
+    pub minute_ms: u64,
     /// How many channels (cameras) each terminal has.
     pub channels: u8,
     /// Folder for the clips that the cameras show, made by `ffmpeg` when first wanted; None = no cameras.
     pub clips: Option<PathBuf>,
     /// File for the ledger, written at the end.
     pub ledger: Option<PathBuf>,
+    /// File for what each terminal's links were and said, a JSON object a line ([`LogLine`](crate::LogLine)), written
+    /// as it happens.
+    pub log: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             gateway: "127.0.0.1:6608".to_owned(),
+            backups: Vec::new(),
             terminals: 20,
             first_sim: 13_800_000_001,
             editions: vec![2013, 2019, 2011],
@@ -68,9 +88,14 @@ impl Default for Settings {
             answer_timeout_ms: 5_000,
             heartbeat_ms: 30_000,
             reconnect_max_ms: 2_000,
+            redirect_refuse_permille: 0,
+            redirect_ignore_permille: 0,
+            redirect_limit_ignore_permille: 0,
+            minute_ms: 60_000,
             channels: 4,
             clips: None,
             ledger: None,
+            log: None,
         }
     }
 }
@@ -91,6 +116,24 @@ pub enum Error {
     Ledger {
         /// Its file.
         path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The log could not be written or read.
+    #[error("log {}", path.display())]
+    Log {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A proxy could not listen.
+    #[error("listen on {addr}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
         /// Why.
         #[source]
         source: std::io::Error,
@@ -135,6 +178,22 @@ impl Settings {
         if self.poison_permille > 1_000 {
             return wrong("poison_permille", "at most 1,000");
         }
-        Ok(())
+        let redirects = [
+            self.redirect_refuse_permille,
+            self.redirect_ignore_permille,
+            self.redirect_limit_ignore_permille,
+        ];
+        if redirects.into_iter().fold(0, u32::saturating_add) > 1_000 {
+            return wrong("redirect_*_permille", "together at most 1,000");
+        }
+        self.servers().map(|_| ())
+    }
+
+    /// The servers of each terminal, in order of preference.
+    pub(crate) fn servers(&self) -> Result<Vec<Address>, Error> {
+        let wrong = |name| move |_| Error::Setting { name, reason: "host:port" };
+        let main: Address = self.gateway.parse().map_err(wrong("gateway"))?;
+        let backups = self.backups.iter().map(|text| text.parse().map_err(wrong("backups")));
+        std::iter::once(Ok(main)).chain(backups).collect()
     }
 }

@@ -1,7 +1,10 @@
-//! One simulated terminal on a real socket: drives a `terminal::Session`, reports, obeys commands, comes back when
-//! its link dies.
+//! One simulated terminal on a real socket: drives a `terminal::Session`, reports, comes back when its link dies, goes to
+//! another server when it is sent there. What it does at a command is `commands`' matter.
+
+mod commands;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,25 +15,26 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info};
 
 use crate::Settings;
-use crate::command::{LiveControl, StartLive, live_control};
 use crate::ledger::Account;
-use crate::stream::{Camera, Target};
+use crate::log::{Entry, Log, message};
+use crate::manner::Manner;
+use crate::parameters::Parameters;
+use crate::servers::{Servers, Target};
+use crate::stream::Camera;
 use crate::vehicle::{Vehicle, bcd};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 /// A refused registration is asked for again in this time only: somebody has to approve it first.
 const REFUSED_BACK_OFF: Duration = Duration::from_secs(5);
-
-/// Results of 0x0001.
-const DONE: u8 = 0;
-const WRONG: u8 = 2;
-const UNSUPPORTED: u8 = 3;
+/// How long a terminal that leaves a link of its own accord waits for the platform to close it, too.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// One terminal and its vehicle.
 pub(crate) struct Terminal {
@@ -38,9 +42,16 @@ pub(crate) struct Terminal {
     session: Session,
     vehicle: Vehicle,
     camera: Camera,
-    /// The SIM as its 1078 packets carry it: 6 or 10 bytes.
     sim: Vec<u8>,
+    servers: Servers,
+    parameters: Parameters,
+    manner: Manner,
     account: Account,
+    log: Log,
+    /// How many links it has tried to make.
+    links: u32,
+    /// Whether it closes its link once everything is said, to dial elsewhere.
+    leaves: bool,
     streams: HashMap<u8, DropGuard>,
     rng: StdRng,
     reports: Interval,
@@ -50,16 +61,54 @@ pub(crate) struct Terminal {
     stop: CancellationToken,
 }
 
+/// What a terminal starts with.
+pub(crate) struct Outfit {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) session: Session,
+    pub(crate) vehicle: Vehicle,
+    pub(crate) camera: Camera,
+    /// The SIM as its 1078 packets carry it: 6 or 10 bytes.
+    pub(crate) sim: Vec<u8>,
+    pub(crate) servers: Servers,
+    pub(crate) parameters: Parameters,
+    pub(crate) manner: Manner,
+    pub(crate) account: Account,
+    pub(crate) log: Log,
+    pub(crate) stop: CancellationToken,
+}
+
+/// How a link ended, or an attempt to make one.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    /// Nobody answered.
+    #[error("not connected: {0}")]
+    NotConnected(io::Error),
+    /// The link died, or the session wanted it closed.
+    #[error("{0}")]
+    Lost(CloseReason),
+    /// The terminal itself goes to another server.
+    #[error("left for another server")]
+    Left,
+    /// The terminal itself has finished.
+    #[error("finished")]
+    Finished,
+}
+
 impl Terminal {
-    pub(crate) fn new(
-        settings: Arc<Settings>,
-        session: Session,
-        vehicle: Vehicle,
-        camera: Camera,
-        sim: Vec<u8>,
-        account: Account,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(outfit: Outfit) -> Self {
+        let Outfit {
+            settings,
+            session,
+            vehicle,
+            camera,
+            sim,
+            servers,
+            parameters,
+            manner,
+            account,
+            log,
+            stop,
+        } = outfit;
         let mut rng = StdRng::seed_from_u64(settings.seed.rotate_left(32) ^ u64::from(account.terminal));
         let now = Instant::now();
         // Spread over the interval, or a fleet reports in step.
@@ -74,7 +123,13 @@ impl Terminal {
             vehicle,
             camera,
             sim,
+            servers,
+            parameters,
+            manner,
             account,
+            log,
+            links: 0,
+            leaves: false,
             streams: HashMap::new(),
             rng,
             reports,
@@ -88,24 +143,22 @@ impl Terminal {
     pub(crate) async fn run(mut self) -> Account {
         let mut back_off = BACK_OFF_FIRST;
         while !self.is_finished() {
-            let gateway = self.settings.gateway.clone();
-            let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(gateway));
-            if let Some(Ok(Ok(stream))) = self.meanwhile(connecting).await {
-                let log_ins = self.account.log_ins;
-                let reason = self.serve(stream).await;
-                debug!(terminal.sim = %self.account.sim, "terminal {} lost its link: {reason:?}", self.account.sim);
-                self.session.disconnected();
-                // What arrived last still counts, above all an acknowledgement.
-                while let Some(output) = self.session.poll() {
-                    if let Output::Event(event) = output {
-                        self.on_event(event);
+            self.expire();
+            let target = self.servers.dial();
+            let log_ins = self.account.log_ins;
+            let end = self.link(target).await;
+            let has_worked = self.account.log_ins > log_ins;
+            if has_worked {
+                back_off = BACK_OFF_FIRST;
+            }
+            match end {
+                End::Finished => break,
+                End::Left => continue,
+                End::Lost(CloseReason::RegistrationRefused { .. }) => back_off = REFUSED_BACK_OFF,
+                End::NotConnected(_) | End::Lost(_) => {
+                    if !has_worked && self.servers.failed() {
+                        self.account.redirects.given_up += 1;
                     }
-                }
-                if self.account.log_ins > log_ins {
-                    back_off = BACK_OFF_FIRST;
-                }
-                if matches!(reason, Some(CloseReason::RegistrationRefused { .. })) {
-                    back_off = REFUSED_BACK_OFF;
                 }
             }
             let jitter = self.rng.random_range(0.5..1.0);
@@ -114,6 +167,33 @@ impl Terminal {
                 (back_off * 2).min(Duration::from_millis(self.settings.reconnect_max_ms).max(BACK_OFF_FIRST));
         }
         self.account
+    }
+
+    /// One attempt to connect and, where it succeeds, the link until its end.
+    async fn link(&mut self, target: Target) -> End {
+        self.links += 1;
+        self.leaves = false;
+        let Target { address, code } = target;
+        self.log(|| Entry::Dialled { address: address.to_string() });
+        let connecting = timeout(CONNECT_LIMIT, TcpStream::connect((address.host(), address.port())));
+        let end = match self.meanwhile(connecting).await {
+            None => return End::Finished,
+            Some(Err(_)) => End::NotConnected(io::ErrorKind::TimedOut.into()),
+            Some(Ok(Err(error))) => End::NotConnected(error),
+            Some(Ok(Ok(stream))) => self.serve(stream, code).await,
+        };
+        debug!(terminal.sim = %self.account.sim, "terminal {}: link to {address}: {end}", self.account.sim);
+        self.session.disconnected();
+        // What arrived last still counts, above all an acknowledgement; a command that can't be answered doesn't.
+        while let Some(output) = self.session.poll() {
+            match output {
+                Output::Event(Event::Command { .. }) => {}
+                Output::Event(event) => self.on_event(event),
+                Output::Transmit(_) | Output::Close(_) => {}
+            }
+        }
+        self.log(|| Entry::Ended { reason: end.to_string() });
+        end
     }
 
     /// Waits for `future` and makes reports all the while. None when the terminal's time is over first.
@@ -131,52 +211,106 @@ impl Terminal {
         None
     }
 
-    /// One link, until it ends. None when the terminal itself has finished.
-    async fn serve(&mut self, stream: TcpStream) -> Option<CloseReason> {
+    /// One link, until it ends.
+    async fn serve(&mut self, stream: TcpStream, code: Option<Bytes>) -> End {
         stream.set_nodelay(true).ok();
+        let ends = stream.local_addr().and_then(|from| Ok((from, stream.peer_addr()?)));
+        if let Ok((from, to)) = ends {
+            self.log(|| Entry::Connected { from: from.to_string(), to: to.to_string() });
+        }
         let (mut reader, mut writer) = stream.into_split();
         let (mut input, mut out) = (BytesMut::with_capacity(4096), BytesMut::new());
-        self.session.connected(Instant::now());
+        match code {
+            Some(code) => self.session.connected_with(Instant::now(), &code),
+            None => self.session.connected(Instant::now()),
+        }
         while !self.is_finished() {
             while let Some(output) = self.session.poll() {
                 match output {
                     Output::Transmit(bytes) => out.extend_from_slice(&bytes),
                     Output::Event(event) => self.on_event(event),
-                    Output::Close(reason) => return Some(reason),
+                    Output::Close(reason) => return End::Lost(reason),
                 }
             }
+            if self.leaves {
+                self.leave(reader, writer, input, out).await;
+                return End::Left;
+            }
             let (reporting, turn, deadline) = (self.is_reporting(), self.turn(), self.session.deadline());
+            let stays_until = self.servers.stays_until();
             tokio::select! {
                 read = reader.read_buf(&mut input) => {
                     let count = read.unwrap_or(0);
                     if let Err(reason) = self.session.receive(Instant::now(), &mut input, count) {
-                        return Some(reason);
+                        return End::Lost(reason);
                     }
                 }
                 written = writer.write_buf(&mut out), if !out.is_empty() => {
                     if written.is_err() {
-                        return Some(CloseReason::Ended);
+                        return End::Lost(CloseReason::Ended);
                     }
                 }
                 _ = self.reports.tick(), if reporting => self.report(),
                 () = sleep_until(deadline.into()) => self.session.tick(Instant::now()),
                 () = sleep_until(turn.into()) => self.take_turn(),
-                () = self.stop.cancelled() => return None,
+                () = sleep_until(stays_until.unwrap_or(turn).into()), if stays_until.is_some() => {
+                    self.expire();
+                    self.leaves = self.servers.is_elsewhere();
+                }
+                () = self.stop.cancelled() => return End::Finished,
             }
         }
-        None
+        End::Finished
+    }
+
+    /// Says what is still to be said, closes its own side and hears the platform out: what it has acknowledged need not
+    /// be sent to the next server.
+    async fn leave(
+        &mut self,
+        mut reader: OwnedReadHalf,
+        mut writer: OwnedWriteHalf,
+        mut input: BytesMut,
+        out: BytesMut,
+    ) {
+        let session = &mut self.session;
+        let hears_out = async {
+            writer.write_all(&out).await?;
+            writer.shutdown().await?;
+            loop {
+                let count = reader.read_buf(&mut input).await?;
+                if session.receive(Instant::now(), &mut input, count).is_err() {
+                    return io::Result::Ok(());
+                }
+            }
+        };
+        // A platform that is gone, or does not close, is left all the same.
+        let _ = timeout(LEAVE_LIMIT, hears_out).await;
+    }
+
+    /// Notices that its time at the server that it was sent to is over.
+    fn expire(&mut self) {
+        if self.servers.expire(Instant::now()) {
+            self.account.redirects.expired += 1;
+            debug!(terminal.sim = %self.account.sim, "terminal {} goes home: its time is over", self.account.sim);
+        }
     }
 
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Authenticated => {
                 self.account.log_ins += 1;
+                self.servers.worked();
+                self.log(|| Entry::Authenticated);
                 info!(terminal.sim = %self.account.sim, "terminal {} is on line", self.account.sim);
             }
             Event::Acknowledged { key } => self.account.acknowledged(sequence(key)),
             Event::Refused { key, .. } => self.account.refused.push(sequence(key)),
             Event::Resent { kind, .. } => self.account.resent(kind),
-            Event::Command { id, serial, body } => self.on_command(id, serial, body),
+            Event::Command { id, serial, body } => self.on_command(id, serial, &body),
+            Event::Received { id, serial } => self.log(|| Entry::Received { id: message(id), serial }),
+            // Reports are the ledger's matter, heartbeats nobody's.
+            Event::Sent { id: 0x0200 | 0x0704 | 0x0002, .. } => {}
+            Event::Sent { id, serial } => self.log(|| Entry::Sent { id: message(id), serial }),
             Event::RegistrationRefused { result } => {
                 info!(terminal.sim = %self.account.sim, "terminal {} is not admitted: result {result}", self.account.sim);
             }
@@ -185,51 +319,6 @@ impl Terminal {
             | Event::Dropped { .. }
             | Event::Time(_) => {}
         }
-    }
-
-    fn on_command(&mut self, id: u16, serial: u16, body: Bytes) {
-        let now = Instant::now();
-        let result = match id {
-            0x8201 => {
-                let mut answer = serial.to_be_bytes().to_vec();
-                answer.extend(self.here().encode());
-                return self.session.answer_with(now, id, serial, 0x0201, &answer);
-            }
-            0x9003 => return self.session.answer_with(now, id, serial, 0x1003, &self.camera.attributes()),
-            0x9101 => StartLive::decode(&body).map_or(WRONG, |command| self.start_live(command)),
-            0x9102 => live_control(&body).map_or(WRONG, |(channel, control)| {
-                if control == LiveControl::Close {
-                    self.streams.remove(&channel);
-                }
-                DONE
-            }),
-            // Text, tracking, alarm confirmation, stream status: nothing to see in a simulation, but taken.
-            0x8300 | 0x8202 | 0x8203 | 0x9105 => DONE,
-            _ => UNSUPPORTED,
-        };
-        self.session.answer(now, id, serial, result);
-    }
-
-    fn start_live(&mut self, command: StartLive) -> u8 {
-        let StartLive { host, tcp_port, channel, kind } = command;
-        if !self.camera.has(channel) || kind > 1 || tcp_port == 0 {
-            return UNSUPPORTED;
-        }
-        let stop = self.stop.child_token();
-        // A stream of the same channel that still runs ends with the guard that this replaces.
-        self.streams.insert(channel, stop.clone().drop_guard());
-        let target = Target { host, tcp_port, sim: self.sim.clone(), channel, sound: kind == 0 };
-        let (camera, sim) = (self.camera.clone(), self.account.sim.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                ended = camera.send(target) => match ended {
-                    Ok(()) => debug!(terminal.sim = %sim, channel, "terminal {sim} sent channel {channel} to its end"),
-                    Err(error) => info!(terminal.sim = %sim, channel, "terminal {sim} stopped sending channel {channel}: {error}"),
-                },
-                () = stop.cancelled() => debug!(terminal.sim = %sim, channel, "terminal {sim} was told to stop channel {channel}"),
-            }
-        });
-        DONE
     }
 
     fn report(&mut self) {
@@ -250,6 +339,10 @@ impl Terminal {
             _ => return,
         };
         self.session.resend(now, key, kind);
+    }
+
+    fn log(&self, entry: impl FnOnce() -> Entry) {
+        self.log.write(&self.account.sim, self.links, entry);
     }
 
     fn here(&self) -> Location {

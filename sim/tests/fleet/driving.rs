@@ -90,6 +90,15 @@ async fn settings_out_of_range_are_refused() {
         Settings { first_sim: 99_999_999_999, ..Settings::default() },
         Settings { resend_batch_permille: 1_001, ..Settings::default() },
         Settings { poison_permille: 1_001, ..Settings::default() },
+        Settings {
+            redirect_refuse_permille: 500,
+            redirect_ignore_permille: 500,
+            redirect_limit_ignore_permille: 1,
+            ..Settings::default()
+        },
+        Settings { redirect_refuse_permille: u32::MAX, redirect_ignore_permille: 2, ..Settings::default() },
+        Settings { gateway: "127.0.0.1".into(), ..Settings::default() },
+        Settings { backups: vec!["127.0.0.1:1".into(), "127.0.0.1:0".into()], ..Settings::default() },
     ] {
         assert!(Fleet::start(settings).is_err());
     }

@@ -1,5 +1,8 @@
 //! Fleets against the platform's side of the protocol, on real sockets.
 
 mod driving;
+mod moving;
+mod parameters;
 mod platform;
+mod proxied;
 mod streaming;

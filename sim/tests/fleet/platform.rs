@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use protocol::jt808::server::{
@@ -12,8 +12,9 @@ use protocol::jt808::server::{
 use protocol::jt808::{Edition, LocationReport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What a report said: its alarm bits and its time.
 pub(crate) type Said = (u32, [u8; 6]);
@@ -24,16 +25,31 @@ pub(crate) struct Books {
     pub(crate) stored: HashMap<(u32, u32), (Said, u32)>,
     pub(crate) backfills: u32,
     pub(crate) log_ins: u32,
+    /// Connections made.
+    pub(crate) links: u32,
+    /// The codes of the log-ins that succeeded, in order.
+    pub(crate) codes: Vec<Bytes>,
     pub(crate) refused_once: bool,
     pub(crate) troubles: Vec<Trouble>,
 }
 
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A code that every platform takes beside its own: given with a command that sends a terminal to it.
+pub(crate) const LENT: &[u8] = b"lent";
+
+/// Stops when dropped.
 pub(crate) struct Platform {
     pub(crate) address: String,
     pub(crate) books: Arc<Mutex<Books>>,
     /// Commands for the one terminal, and its answers.
     pub(crate) commands: mpsc::UnboundedSender<Downlink>,
     pub(crate) answers: mpsc::UnboundedReceiver<Answer>,
+    changes: watch::Receiver<()>,
+    /// Ends the links that are there.
+    cut: watch::Sender<()>,
+    _stop: DropGuard,
 }
 
 impl Platform {
@@ -45,24 +61,60 @@ impl Platform {
         let (commands, to_terminal) = mpsc::unbounded_channel();
         let (from_terminal, answers) = mpsc::unbounded_channel();
         let to_terminal = Arc::new(tokio::sync::Mutex::new(to_terminal));
-        let shared = Arc::clone(&books);
-        tokio::spawn(async move {
+        let (changed, changes) = watch::channel(());
+        let (stop, cut) = (CancellationToken::new(), watch::Sender::new(()));
+        let (shared, cuts) = (Arc::clone(&books), cut.clone());
+        let serve = async move {
             while let Ok((stream, _)) = listener.accept().await {
+                shared.lock().expect("not poisoned").links += 1;
+                changed.send_replace(());
                 let link = Link {
                     books: Arc::clone(&shared),
+                    changed: changed.clone(),
                     left: reports_per_link,
                     answers: from_terminal.clone(),
                     session: Session::new(Instant::now(), Settings::default()),
                 };
-                tokio::spawn(link.serve(stream, Arc::clone(&to_terminal)));
+                let mut cut = cuts.subscribe();
+                let to_terminal = Arc::clone(&to_terminal);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = link.serve(stream, to_terminal) => {}
+                        _ = cut.changed() => {}
+                    }
+                });
             }
-        });
-        Self { address, books, commands, answers }
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(serve));
+        Self { address, books, commands, answers, changes, cut, _stop: stop.drop_guard() }
+    }
+
+    /// Waits until the books say so.
+    pub(crate) async fn until(&self, holds: impl Fn(&Books) -> bool) {
+        let mut changes = self.changes.clone();
+        let arrived = changes.wait_for(|()| holds(&self.books.lock().expect("not poisoned")));
+        timeout(PATIENCE, arrived).await.expect("it comes").expect("the platform lives");
+    }
+
+    /// The one terminal's answer to a command.
+    pub(crate) async fn order(&mut self, command: Downlink) -> Answer {
+        self.commands.send(command).expect("the platform lives");
+        timeout(PATIENCE, self.answers.recv()).await.expect("it answers").expect("the platform lives")
+    }
+
+    /// Ends the links that are there.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(());
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.rsplit_once(':').expect("host:port").1.parse().expect("a port")
     }
 }
 
 struct Link {
     books: Arc<Mutex<Books>>,
+    changed: watch::Sender<()>,
     left: Option<u32>,
     answers: mpsc::UnboundedSender<Answer>,
     session: Session,
@@ -84,7 +136,9 @@ impl Link {
                         }
                     }
                     Output::Event(event) => {
-                        if !self.on_event(event) {
+                        let goes_on = self.on_event(event);
+                        self.changed.send_replace(());
+                        if !goes_on {
                             return;
                         }
                     }
@@ -118,8 +172,9 @@ impl Link {
             Event::Authenticate { to, code, .. } => {
                 // The first code shown again is refused once, so that somebody has to register anew.
                 let refused = books.log_ins > 6 && !std::mem::replace(&mut books.refused_once, true);
-                let ok = !refused && &code[..] == b"code";
+                let ok = !refused && [&b"code"[..], LENT].contains(&&code[..]);
                 books.log_ins += u32::from(ok);
+                books.codes.extend(ok.then_some(code));
                 self.session.authenticated(now, to, ok);
             }
             Event::Reports { ticket, bodies, source, edition } => {
@@ -138,7 +193,7 @@ impl Link {
                 }
                 self.session.stored(now, ticket, Outcome::Stored);
             }
-            Event::Answer { answer, .. } => self.answers.send(answer).expect("the test listens"),
+            Event::Answer { answer, .. } => _ = self.answers.send(answer),
             Event::Trouble(trouble) => books.troubles.push(trouble),
             Event::Unregister | Event::TimeAsked { .. } => {}
         }

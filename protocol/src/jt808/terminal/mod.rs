@@ -4,10 +4,12 @@
 //! acknowledged. Inputs with their time, then [`Session::poll`] until it is empty, then wait until
 //! [`Session::deadline`]. It is written apart from the platform's side on purpose and shares no encoder with it.
 
+mod control;
 mod decode;
 mod encode;
 mod kept;
 mod output;
+mod parameter;
 mod settings;
 
 use std::collections::VecDeque;
@@ -15,8 +17,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+pub use control::{Connect, Control};
 pub use encode::Location;
 pub use output::{CloseReason, Event, Output, Resend};
+pub use parameter::Parameter;
 pub use settings::{Identity, Settings};
 
 use crate::jt808::Edition;
@@ -37,6 +41,8 @@ pub struct Session {
     settings: Settings,
     link: Link,
     registered_on_this_link: bool,
+    /// The code shown on this link came with the command that sent the terminal there and is not its own.
+    code_is_lent: bool,
     serial: u16,
     code: Option<Bytes>,
     last_sent: Instant,
@@ -93,6 +99,7 @@ impl Session {
             settings,
             link: Link::Down,
             registered_on_this_link: false,
+            code_is_lent: false,
             serial: 0,
             last_sent: now,
             waiting: VecDeque::new(),
@@ -112,10 +119,20 @@ impl Session {
         }
     }
 
+    /// The link to a server that the terminal was sent to (0x8105 command 2) is up: authenticates with the code that came
+    /// with the command. Its own code is kept for its own server; where the lent one is refused, the link is to be
+    /// closed and nothing is registered.
+    pub fn connected_with(&mut self, now: Instant, lent_code: &[u8]) {
+        self.disconnected();
+        self.code_is_lent = true;
+        self.authenticate(now, lent_code);
+    }
+
     /// The link is gone: what was not acknowledged goes out again after the next authentication.
     pub fn disconnected(&mut self) {
         self.link = Link::Down;
         self.registered_on_this_link = false;
+        self.code_is_lent = false;
         self.waiting.clear();
         self.answered.clear();
         self.collector = Collector::default();
@@ -263,6 +280,9 @@ impl Session {
         if split {
             self.collector_due = None;
         }
+        if self.settings.tells_messages {
+            self.event(Event::Received { id, serial });
+        }
         let mut reader = Reader::new(&body);
         match id {
             0x8001 => {
@@ -333,9 +353,11 @@ impl Session {
             self.send_backlog(now);
             return;
         }
-        self.code = None;
         self.event(Event::AuthenticationRefused);
-        if self.registered_on_this_link {
+        if !self.code_is_lent {
+            self.code = None;
+        }
+        if self.registered_on_this_link || self.code_is_lent {
             self.outputs.push_back(Output::Close(CloseReason::AuthenticationRefused));
         } else {
             self.register(now);
@@ -453,6 +475,9 @@ impl Session {
     fn frames(&mut self, id: u16, body: &[u8]) -> Vec<Bytes> {
         let frames = encode::frames(&self.settings, id, self.serial, body);
         self.serial = self.serial.wrapping_add(frames.len() as u16);
+        if self.settings.tells_messages {
+            self.event(Event::Sent { id, serial: self.serial.wrapping_sub(1) });
+        }
         frames
     }
 

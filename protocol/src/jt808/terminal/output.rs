@@ -28,7 +28,8 @@ pub enum Event {
     },
     /// The platform took the code; reports leave from now on.
     Authenticated,
-    /// The platform refused the code; the session registers again.
+    /// The platform refused the code; the session registers again, unless the code was
+    /// [lent](super::Session::connected_with).
     AuthenticationRefused,
     /// A report was acknowledged (result 0, or 4 for one with an alarm) and is not kept any more.
     Acknowledged {
@@ -64,6 +65,22 @@ pub enum Event {
         /// The whole body.
         body: Bytes,
     },
+    /// A message of the platform arrived, whatever it is; told before anything that comes of it, and only with
+    /// [`Settings::tells_messages`](super::Settings::tells_messages).
+    Received {
+        /// The message id.
+        id: u16,
+        /// The serial number of its last package.
+        serial: u16,
+    },
+    /// A message goes out for the first time; told only with
+    /// [`Settings::tells_messages`](super::Settings::tells_messages). What goes out again is not told.
+    Sent {
+        /// The message id.
+        id: u16,
+        /// The serial number of its last package.
+        serial: u16,
+    },
     /// The platform told the time (0x8004): BCD YY MM DD hh mm ss, UTC.
     Time([u8; 6]),
 }
@@ -97,8 +114,8 @@ pub enum CloseReason {
         /// Its result.
         result: u8,
     },
-    /// The platform refused the very code that it had given on this link.
-    #[error("authentication refused after a fresh registration")]
+    /// The platform refused the very code that it had given on this link, or the one that was lent for it.
+    #[error("authentication refused with a code given for this link")]
     AuthenticationRefused,
     /// The platform sent too many bytes without a frame.
     #[error("no valid frame in {bytes} bytes")]

@@ -35,6 +35,8 @@ pub struct Settings {
     pub in_flight_max: usize,
     /// How many 0x0704 may wait for their acknowledgement while a backlog is sent. 4.
     pub batches_in_flight_max: usize,
+    /// Whether each message that comes or goes is told ([`Event::Received`](super::Event::Received), [`Event::Sent`](super::Event::Sent)). false.
+    pub tells_messages: bool,
 }
 
 /// What a terminal registers with (0x0100).
@@ -76,6 +78,7 @@ impl Settings {
             batch_max: 15,
             in_flight_max: 256,
             batches_in_flight_max: 4,
+            tells_messages: false,
         }
     }
 }
