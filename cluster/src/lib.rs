@@ -1,20 +1,29 @@
-//! The seams between roles, what carries them inside one process, and what every role's listeners have in common.
+//! The seams between roles, what carries them inside one process and between processes, who the nodes of a cluster are,
+//! and what every role's listeners have in common.
 //!
 //! A role calls another through a trait object chosen once at start-up; it cannot tell whether the other
-//! stands in the same process. Knows no wire protocol, no SQL, no HTTP.
+//! stands in the same process. Knows no wire protocol of terminals, no SQL, no HTTP API.
 
 mod alone;
 mod bus;
+mod copies;
+mod links;
 mod listener;
 mod newcomers;
 mod node;
+mod order;
 mod seam;
+mod sighting;
 mod view;
 
 pub use alone::Alone;
 pub use bus::Bus;
+pub use copies::{BATCH_BYTES_MAX, Batch, Copies, CopyError, CopyPeer, CopyPeers};
+pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
+pub use order::{FenceFn, Order, OrderError, Orders};
 pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
+pub use sighting::{CLOCK_OFFSET_MAX_MS, MISSED_MAX, Sighting, Sightings};
 pub use view::{Leader, Member, View, Views};

@@ -4,8 +4,8 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures_util::Stream;
-use serde::{Deserialize, Serialize};
 use model::{Command, Event, Filter, Reply, SendError, StreamKey, TerminalId, TerminalLink};
+use serde::{Deserialize, Serialize};
 
 use crate::Advertise;
 
@@ -55,7 +55,7 @@ pub trait Placement: Send + Sync {
 }
 
 /// Why a media server could not do it.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MediaError {
     /// The stream is not running.
     #[error("stream {0} is not running")]
