@@ -6,6 +6,7 @@
 
 mod alone;
 mod bus;
+mod certs;
 mod copies;
 mod links;
 mod listener;
@@ -14,10 +15,13 @@ mod node;
 mod order;
 mod seam;
 mod sighting;
+mod stamp;
+mod tls;
 mod view;
 
 pub use alone::Alone;
 pub use bus::Bus;
+pub use certs::{Authority, AuthorityError, Issued, has_certificate};
 pub use copies::{BATCH_BYTES_MAX, Batch, Copies, CopyError, CopyPeer, CopyPeers};
 pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
 pub use listener::{Advertise, Listener, ListenerError};
@@ -26,4 +30,6 @@ pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, N
 pub use order::{FenceFn, Order, OrderError, Orders};
 pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
 pub use sighting::{CLOCK_OFFSET_MAX_MS, MISSED_MAX, Sighting, Sightings};
+pub use stamp::{CLOCK_MAX_MS, Callers, Stamp, StampError, Stamper};
+pub use tls::{CA_FILE, CERTIFICATE_FILE, Credentials, CredentialsError, KEY_FILE, dns_name};
 pub use view::{Leader, Member, View, Views};
