@@ -1,11 +1,12 @@
-//! The seams between roles, what carries them inside one process, and what every role's listeners have in common;
-//! and what nodes decide together: who gets a terminal, who holds it, what the leader is to do.
+//! The seams between roles, what carries them inside one process and between processes, who the nodes of a cluster are
+//! and what they decide together, and what every role's listeners have in common.
 //!
 //! A role calls another through a trait object chosen once at start-up; it cannot tell whether the other
-//! stands in the same process. Knows no terminal's protocol, no SQL, no HTTP.
+//! stands in the same process. Knows no wire protocol of terminals, no SQL, no HTTP API.
 
 mod alone;
 mod bus;
+mod certs;
 mod copies;
 pub mod directory;
 pub mod dispatch;
@@ -13,21 +14,35 @@ mod links;
 mod listener;
 mod newcomers;
 mod node;
+mod order;
 pub mod plan;
 pub mod proxy;
+mod remote;
 mod seam;
 mod sighting;
+mod stamp;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod view;
+mod wire;
 
 pub use alone::Alone;
 pub use bus::Bus;
+pub use certs::{Authority, AuthorityError, Issued, has_certificate};
 pub use copies::{BATCH_BYTES_MAX, Batch, Copies, CopyError, CopyPeer, CopyPeers};
 pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
+pub use order::{FenceFn, Order, OrderError, Orders};
+pub use remote::{
+    CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteLinks,
+    RemoteMedia, RemoteTerminals, SightingsSeen,
+};
 pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
 pub use sighting::{CLOCK_OFFSET_MAX_MS, MISSED_MAX, Sighting, Sightings};
+pub use stamp::{CLOCK_MAX_MS, Callers, Stamp, StampError, Stamper};
+pub use tls::{CA_FILE, CERTIFICATE_FILE, Credentials, CredentialsError, KEY_FILE, dns_name};
 pub use view::{Leader, Member, View, Views};
+pub use wire::{NodeServer, NodeStatus, STAMP_HEADER, Served, StatusFn};

@@ -13,8 +13,8 @@ use crate::Advertise;
 /// The version of what nodes say to each other. Nodes of another one are kept out: see [`NodeInfo::speaks`].
 pub const DIALECT: u32 = 1;
 
-/// The name of a node: 1 to 40 lower-case letters, digits and `-`, beginning with a letter. It stands in the node's
-/// certificate, so nobody can take another's.
+/// The name of a node: 1 to 40 lower-case letters, digits and `-`, beginning with a letter and not ending with `-`. It
+/// stands in the node's certificate, so nobody can take another's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct NodeId(String);
@@ -24,7 +24,7 @@ const NODE_CHARS_MAX: usize = 40;
 
 /// Why a text is no name of a node.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is no node's name: 1 to 40 of a-z, 0-9 and -, beginning with a letter")]
+#[error("`{0}` is no node's name: 1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -")]
 pub struct NodeIdError(String);
 
 impl NodeId {
@@ -46,6 +46,7 @@ impl FromStr for NodeId {
     fn from_str(text: &str) -> Result<Self, NodeIdError> {
         let is_of_a_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let is_name = text.starts_with(|c: char| c.is_ascii_lowercase())
+            && !text.ends_with('-')
             && text.len() <= NODE_CHARS_MAX
             && text.chars().all(is_of_a_name);
         if is_name { Ok(Self(text.to_owned())) } else { Err(NodeIdError(text.chars().take(80).collect())) }
@@ -172,7 +173,7 @@ mod tests {
         for name in ["a", "gw1", "login-a", &"a".repeat(40)] {
             assert_eq!(name.parse::<NodeId>().map(|node| node.to_string()), Ok(name.to_owned()));
         }
-        for text in ["", "1a", "-a", "Gw", "gw_1", "gw.1", "gw/1", "gé", &"a".repeat(41)] {
+        for text in ["", "1a", "-a", "a-", "Gw", "gw_1", "gw.1", "gw/1", "gé", &"a".repeat(41)] {
             assert!(text.parse::<NodeId>().is_err(), "{text}");
         }
     }

@@ -55,7 +55,7 @@ pub trait Placement: Send + Sync {
 }
 
 /// Why a media server could not do it.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MediaError {
     /// The stream is not running.
     #[error("stream {0} is not running")]
