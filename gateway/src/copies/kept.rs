@@ -121,7 +121,7 @@ impl Copies for Keeping {
 }
 
 /// The copies themselves, on their thread.
-struct Shelf {
+pub(super) struct Shelf {
     dir: PathBuf,
     bytes_max: u64,
     disk: Arc<dyn Disk>,
@@ -140,7 +140,7 @@ struct Shelved {
 }
 
 impl Shelf {
-    fn open(
+    pub(super) fn open(
         dir: &Path,
         bytes_max: u64,
         disk: Arc<dyn Disk>,
@@ -201,7 +201,7 @@ impl Shelf {
         }
     }
 
-    fn keep(&mut self, batch: Batch) -> Result<(), CopyError> {
+    pub(super) fn keep(&mut self, batch: Batch) -> Result<(), CopyError> {
         let Batch { origin, incarnation, number, follows, records } = batch;
         let of = CopyOf { origin, incarnation };
         if self.failed {
@@ -268,7 +268,7 @@ impl Shelf {
         (is_one && parts.next().is_none()).then(|| self.dir.join(origin.as_str()))
     }
 
-    fn stored(&mut self, of: &CopyOf, upto: u64) -> Result<(), CopyError> {
+    pub(super) fn stored(&mut self, of: &CopyOf, upto: u64) -> Result<(), CopyError> {
         let Some(copy) = self.copies.get_mut(of) else { return Ok(()) };
         let forgotten = copy.store.forget(upto);
         self.close_if_empty(of);
@@ -313,6 +313,21 @@ impl Shelf {
             let _ = std::fs::remove_dir(&copy.folder);
             let _ = copy.folder.parent().map(std::fs::remove_dir);
         }
+    }
+
+    /// The terminals whose reports are kept, of all copies.
+    #[cfg(test)]
+    pub(super) fn reports(&self) -> BTreeSet<i64> {
+        let mut reports = BTreeSet::new();
+        for copy in self.copies.values() {
+            let mut place = Place::default();
+            while let Some(chunk) = copy.store.after(place, 1 << 20).expect("reads") {
+                place = chunk.end();
+                let records = chunk.records.iter().filter(|record| record.marked().is_none());
+                reports.extend(records.map(|record| record.terminal.0));
+            }
+        }
+        reports
     }
 
     fn publish(&self) {

@@ -14,6 +14,8 @@ mod copier;
 mod kept;
 mod ledger;
 mod lives;
+#[cfg(test)]
+mod schedules;
 mod tell;
 
 use std::path::Path;

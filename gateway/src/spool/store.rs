@@ -292,7 +292,7 @@ impl Store {
 
     /// The records behind `place` that are not stored, as many as lie in `bytes_max` bytes of one segment; None when
     /// there are none. Passes over what it cannot read: the drain deals with that.
-    pub(super) fn after(&self, place: Place, bytes_max: u64) -> io::Result<Option<Chunk>> {
+    pub(crate) fn after(&self, place: Place, bytes_max: u64) -> io::Result<Option<Chunk>> {
         let bytes_max = bytes_max.max(2 * RECORD_BYTES_MAX as u64);
         for segment in self.segments.iter().filter(|segment| segment.number >= place.segment) {
             let mut at = match segment.number == place.segment {
