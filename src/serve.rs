@@ -242,7 +242,7 @@ async fn metrics(
     media: Option<&Arc<media::MediaServer>>,
     care: &Care,
 ) -> Result<Option<Metrics>> {
-    let meters = Meters { gateway: Some(gateway.meter()), media: media.cloned() };
+    let meters = Meters { gateway: Some(gateway.control()), media: media.cloned() };
     let node = NodeMeter { node: config.gateway.node.clone(), database: Arc::new(care.watch()) };
     let is_there = care.watch();
     let readiness =

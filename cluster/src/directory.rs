@@ -109,7 +109,7 @@ impl Directory {
         if change.is_up {
             self.claim(change.terminal, &from.gateway, change.stamp);
         } else {
-            let is_this = |stamp: &LinkStamp| !is_newer(stamp, &change.stamp);
+            let is_this = |stamp: &LinkStamp| !stamp.is_newer_than(&change.stamp);
             self.unclaim(change.terminal, &from.gateway, is_this);
         }
         self.stale_links(change.terminal).collect()
@@ -180,7 +180,7 @@ impl Directory {
             && let Some(claim) = claims.iter_mut().find(|claim| claim.gateway == *gateway)
         {
             // Its own earlier word, heard late.
-            if !is_newer(&claim.stamp, &stamp) {
+            if !claim.stamp.is_newer_than(&stamp) {
                 claim.stamp = stamp;
             }
             return;
@@ -216,14 +216,6 @@ impl Directory {
     }
 }
 
-/// Whether the one is the newer link of a terminal: the higher epoch, where one has none the later begin.
-fn is_newer(one: &LinkStamp, other: &LinkStamp) -> bool {
-    match (one.epoch, other.epoch) {
-        (Some(epoch), Some(others)) if epoch != others => epoch > others,
-        _ => one.since_ms > other.since_ms,
-    }
-}
-
 /// Who holds the terminal that these claim. Of those with an epoch the highest counts, of those without the latest;
 /// of these two the newer. (To compare pair by pair would make it depend on the order.)
 fn holder(claims: &[Claim]) -> Option<&Claim> {
@@ -234,7 +226,7 @@ fn holder(claims: &[Claim]) -> Option<&Claim> {
             .max_by_key(|claim| (claim.stamp.epoch, claim.stamp.since_ms, &claim.gateway))
     };
     match (best(true), best(false)) {
-        (Some(opened), Some(unopened)) if is_newer(&unopened.stamp, &opened.stamp) => Some(unopened),
+        (Some(opened), Some(unopened)) if unopened.stamp.is_newer_than(&opened.stamp) => Some(unopened),
         (Some(opened), _) => Some(opened),
         (None, unopened) => unopened,
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use model::TerminalId;
 
+use crate::rendezvous::rendezvous;
 use crate::{Advertise, NodeId, Role, Sightings, View};
 
 /// How long a terminal that was sent counts as on its way: a slow mobile link and an authentication take seconds.
@@ -339,18 +340,8 @@ fn failures(trip: Trip) -> VecDeque<NodeId> {
 
 /// Of two equally loaded gateways every dispatcher takes the same one for a terminal, and each gets its share.
 fn by_rendezvous(terminal: TerminalId, one: &Candidate, other: &Candidate) -> Ordering {
-    let rank = |gateway: &Candidate| Reverse(rendezvous(terminal, &gateway.node));
+    let rank = |gateway: &Candidate| Reverse(rendezvous(&terminal.0.to_be_bytes(), &gateway.node));
     rank(one).cmp(&rank(other)).then_with(|| one.node.cmp(&other.node))
-}
-
-/// A hash of both that is the same in every process: FNV-1a with a final mix (of MurmurHash3).
-fn rendezvous(terminal: TerminalId, node: &NodeId) -> u64 {
-    let bytes = node.as_str().bytes().chain(terminal.0.to_be_bytes());
-    let hash = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]

@@ -15,9 +15,11 @@ mod listener;
 mod newcomers;
 mod node;
 mod order;
+mod placement;
 pub mod plan;
 pub mod proxy;
 mod remote;
+mod rendezvous;
 mod seam;
 mod sighting;
 mod stamp;
@@ -36,6 +38,7 @@ pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
 pub use order::{FenceFn, Order, OrderError, Orders};
+pub use placement::FromView;
 pub use remote::{
     CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteLinks,
     RemoteMedia, RemoteTerminals, SightingsSeen,

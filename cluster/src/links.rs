@@ -20,6 +20,17 @@ pub struct LinkStamp {
     pub since_ms: i64,
 }
 
+impl LinkStamp {
+    /// Whether it is of a newer link than `other` of the same terminal: the database's word counts where it gave one for
+    /// both, the gateways' clocks where it did not.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        match (self.epoch, other.epoch) {
+            (Some(epoch), Some(others)) if epoch != others => epoch > others,
+            _ => self.since_ms > other.since_ms,
+        }
+    }
+}
+
 /// A terminal came to a gateway or left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkChange {

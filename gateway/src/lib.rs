@@ -8,6 +8,7 @@ mod alarm;
 mod arrival;
 mod command;
 mod conn;
+mod control;
 mod copies;
 mod disk;
 mod drain;
@@ -27,17 +28,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::terminal::AuthCodes;
-use cluster::{Copies, CopyPeers, Events, Incarnation, LinkStamp, Links, NodeId, Terminals};
+use cluster::{Copies, CopyPeers, Events, Incarnation, Links, NodeId, Terminals};
 use db::Db;
-use model::TerminalId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use arrival::Splices;
+pub use control::Control;
 pub use copies::{CopyOf, CopyStats};
 pub use settings::Settings;
-pub use stats::{Meter, Stats};
+pub use stats::Stats;
 pub use trouble::Trouble;
 
 use copies::{Copying, Keeping, Kept};
@@ -180,42 +181,14 @@ impl Gateway {
         Arc::new(command::Held { gate: Arc::clone(&self.gate) })
     }
 
-    /// Closes the terminal's link if it is older than the one of `stamp`, which another gateway has. Whether it was.
-    pub fn close_stale(&self, terminal: TerminalId, stamp: LinkStamp) -> bool {
-        self.gate.links.of(terminal).is_some_and(|link| link.supersede(stamp))
-    }
-
-    /// Sends every terminal away that is here or comes, at a bounded rate, as [`release`](Self::release) does.
-    pub fn drain(&self) {
-        redirect::drain(&self.gate, true);
-    }
-
-    /// Ends a [`drain`](Self::drain): who was not told yet to go stays.
-    pub fn undrain(&self) {
-        redirect::drain(&self.gate, false);
-    }
-
-    /// Lets `terminals` more terminals go, a hundred a second at most: they are told to go back to their own server
-    /// (0x8105), those first that are known to obey, and who does not go is closed. Gives how many that are: no more
-    /// than there are.
-    pub fn release(&self, terminals: usize) -> usize {
-        redirect::release(&self.gate, terminals)
-    }
-
-    /// Returns when no terminal has a link.
-    pub async fn drained(&self) {
-        // An error says that the gate is gone, which this holds.
-        let _ = self.gate.links.count().wait_for(|count| *count == 0).await;
+    /// What may be done with it from elsewhere.
+    pub fn control(&self) -> Control {
+        Control { gate: Arc::clone(&self.gate) }
     }
 
     /// What it did and met since its start.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.gate)
-    }
-
-    /// Reads [`stats`](Self::stats) elsewhere.
-    pub fn meter(&self) -> Meter {
-        Meter { gate: Arc::clone(&self.gate) }
     }
 
     /// Stops taking connections, closes those there are, stores what waits, tells the database that the

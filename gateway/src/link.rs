@@ -112,15 +112,6 @@ pub(crate) struct Link {
     pub(crate) ended: CancellationToken,
 }
 
-/// Whether a terminal opened the link of `this` after that of `other`: the database's word counts where it gave one
-/// for both, the gateways' clocks where it did not.
-pub(crate) fn is_newer(this: LinkStamp, other: LinkStamp) -> bool {
-    match (this.epoch, other.epoch) {
-        (Some(this), Some(other)) => this > other,
-        _ => this.since_ms > other.since_ms,
-    }
-}
-
 impl Link {
     pub(crate) fn stamp(&self) -> LinkStamp {
         LinkStamp { epoch: self.epoch.get().copied(), since_ms: self.since_ms }
@@ -128,7 +119,7 @@ impl Link {
 
     /// Closes this link if that of `stamp`, at another gateway, is newer. Whether it is.
     pub(crate) fn supersede(&self, stamp: LinkStamp) -> bool {
-        let is_newer = is_newer(stamp, self.stamp());
+        let is_newer = stamp.is_newer_than(&self.stamp());
         if is_newer {
             self.is_superseded.store(true, Ordering::Relaxed);
             self.close.cancel();
@@ -308,11 +299,11 @@ pub(crate) mod tests {
     #[test]
     fn epochs_count_where_both_are_known_and_clocks_where_not() {
         let stamp = |epoch, since_ms| LinkStamp { epoch, since_ms };
-        assert!(is_newer(stamp(Some(3), 10), stamp(Some(2), 20)));
-        assert!(!is_newer(stamp(Some(2), 20), stamp(Some(3), 10)));
-        assert!(is_newer(stamp(None, 20), stamp(Some(3), 10)));
-        assert!(!is_newer(stamp(Some(3), 10), stamp(None, 10)), "neither of two of one time");
-        assert!(!is_newer(stamp(None, 10), stamp(Some(3), 10)));
+        assert!(stamp(Some(3), 10).is_newer_than(&stamp(Some(2), 20)));
+        assert!(!stamp(Some(2), 20).is_newer_than(&stamp(Some(3), 10)));
+        assert!(stamp(None, 20).is_newer_than(&stamp(Some(3), 10)));
+        assert!(!stamp(Some(3), 10).is_newer_than(&stamp(None, 10)), "neither of two of one time");
+        assert!(!stamp(None, 10).is_newer_than(&stamp(Some(3), 10)));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What a gateway did and met, in numbers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -63,24 +62,5 @@ impl Stats {
             database_away: gate.database.is_away(),
             trouble: gate.troubles.snapshot(),
         }
-    }
-}
-
-/// Reads a gateway's [`Stats`] as often as somebody asks. Does not keep it running.
-#[derive(Clone)]
-pub struct Meter {
-    pub(crate) gate: Arc<Gate>,
-}
-
-impl Meter {
-    /// What they are now.
-    pub fn read(&self) -> Stats {
-        Stats::of(&self.gate)
-    }
-}
-
-impl std::fmt::Debug for Meter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Meter")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Error;
 
-use ::gateway::{Meter, Stats};
+use ::gateway::{Control, Stats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 /// Those of one gateway.
 #[derive(Debug)]
-pub(super) struct GatewayNumbers(pub(super) Meter);
+pub(super) struct GatewayNumbers(pub(super) Control);
 
 impl Collector for GatewayNumbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -27,9 +27,11 @@ impl Collector for GatewayNumbers {
             spool_bytes,
             spool_cut_bytes,
             spool_failed,
+            copied_to,
+            copies,
             database_away,
             trouble,
-        } = self.0.read();
+        } = self.0.stats();
         for (name, help, count) in [
             ("gateway_reports_received", "Reports that came in; a resend counts again", received),
             ("gateway_reports_acknowledged", "Reports that were safe when they were answered", acknowledged),
@@ -51,6 +53,16 @@ impl Collector for GatewayNumbers {
             ("gateway_terminals", "Terminals that are authenticated", terminals as u64),
             ("gateway_spool_bytes", "Bytes in the spool", spool_bytes),
             ("gateway_spool_failed", "Whether the spool's disk failed", u64::from(spool_failed)),
+            (
+                "gateway_spool_copied",
+                "Whether a peer has a copy of the spool",
+                u64::from(copied_to.is_some()),
+            ),
+            (
+                "gateway_copies_bytes",
+                "Bytes of copies of others' spools",
+                copies.iter().map(|copy| copy.bytes).sum(),
+            ),
             (
                 "gateway_database_away",
                 "Whether the database was away at the last attempt",

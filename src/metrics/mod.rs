@@ -48,7 +48,7 @@ pub(crate) type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Meters {
     /// The gateway's, if it is one.
-    pub(crate) gateway: Option<::gateway::Meter>,
+    pub(crate) gateway: Option<::gateway::Control>,
     /// The media server's, if it is one.
     pub(crate) media: Option<Arc<::media::MediaServer>>,
 }

@@ -44,14 +44,17 @@ async fn a_link_that_another_gateway_has_anew_is_closed_as_replaced() {
     })
     .await;
     let mut events = world.events();
-    assert!(!gateway.close_stale(terminal, stamp), "its own");
-    assert!(!gateway.close_stale(terminal, LinkStamp { epoch: Some(0), since_ms: i64::MAX }));
-    assert!(!gateway.close_stale(terminal, LinkStamp { epoch: None, since_ms: 0 }));
+    assert!(!gateway.control().close_stale(terminal, stamp), "its own");
+    assert!(!gateway.control().close_stale(terminal, LinkStamp { epoch: Some(0), since_ms: i64::MAX }));
+    assert!(!gateway.control().close_stale(terminal, LinkStamp { epoch: None, since_ms: 0 }));
     device.assert_alive().await;
-    assert!(gateway.close_stale(terminal, LinkStamp { epoch: Some(2), since_ms: 0 }));
+    assert!(gateway.control().close_stale(terminal, LinkStamp { epoch: Some(2), since_ms: 0 }));
     device.assert_closed().await;
     wait_for_trouble(&gateway, Trouble::Replaced, 1).await;
-    assert!(!gateway.close_stale(terminal, LinkStamp { epoch: Some(9), since_ms: 0 }), "it is gone");
+    assert!(
+        !gateway.control().close_stale(terminal, LinkStamp { epoch: Some(9), since_ms: 0 }),
+        "it is gone"
+    );
     gateway.shutdown().await;
     while let Some(Some(event)) = events.next().now_or_never() {
         let offline = Event::Presence { terminal, presence: Presence::Offline };

@@ -23,10 +23,10 @@ async fn a_drain_that_waits_for_its_terminals_and_ends() {
         world.terminal(sim).await;
     }
     let gateway = world.start().await;
-    gateway.drained().await;
+    gateway.control().drained().await;
     let mut obeys = Device::online(gateway.addr(), SIMS[0]).await;
     let mut refuses = Device::online(gateway.addr(), SIMS[1]).await;
-    gateway.drain();
+    gateway.control().drain();
     told_to_go(&mut refuses, 3).await;
     refuses.assert_closed().await;
     told_to_go(&mut obeys, 0).await;
@@ -36,13 +36,13 @@ async fn a_drain_that_waits_for_its_terminals_and_ends() {
     drop(obeys);
     wait_for("the last one to be alone", async || (gateway.stats().terminals == 1).then_some(())).await;
     assert!(
-        tokio::time::timeout(crate::support::QUIET, gateway.drained()).await.is_err(),
+        tokio::time::timeout(crate::support::QUIET, gateway.control().drained()).await.is_err(),
         "one that obeys is given time"
     );
     drop(comes);
-    gateway.drained().await;
+    gateway.control().drained().await;
 
-    gateway.undrain();
+    gateway.control().undrain();
     let mut stays = Device::online(gateway.addr(), SIMS[0]).await;
     stays.assert_quiet().await;
     stays.assert_alive().await;
@@ -60,8 +60,8 @@ async fn a_release_lets_so_many_go_and_no_more() {
     for sim in SIMS {
         devices.push(Device::online(gateway.addr(), sim).await);
     }
-    assert_eq!(gateway.release(1), 1);
-    assert_eq!(gateway.release(1), 1, "another one");
+    assert_eq!(gateway.control().release(1), 1);
+    assert_eq!(gateway.control().release(1), 1, "another one");
     let mut told = 0;
     for device in &mut devices {
         if let Some(message) = device.receive_within(crate::support::QUIET).await {
@@ -70,6 +70,6 @@ async fn a_release_lets_so_many_go_and_no_more() {
         }
     }
     assert_eq!(told, 2);
-    assert_eq!(gateway.release(9), 1, "there are no more");
+    assert_eq!(gateway.control().release(9), 1, "there are no more");
     gateway.shutdown().await;
 }
