@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 
 use super::*;
-use crate::{Advertise, Limits, Member};
+use crate::{Advertise, DIALECT, Limits};
 
 const TTL: Duration = Duration::from_secs(5);
 const LEASE: LeaseId = LeaseId(70);
@@ -255,4 +255,19 @@ fn an_etcd_that_is_away_is_asked_again_at_a_steady_pace() {
         assert_eq!(wait, TTL / 10);
         stage.passes(wait);
     }
+}
+
+#[test]
+fn an_etcd_that_has_lost_its_data_is_not_asked_in_a_loop() {
+    let mut stage = Stage::leading();
+    stage.passes(TTL / 3);
+    stage.asks(Request::KeepAlive(LEASE), Answer::LeaseLost);
+    let other = LeaseId(71);
+    stage.asks(Request::Grant, Answer::Granted(other, TTL));
+    let own = Registration { lease: other, ..mine(2) };
+    stage.asks(Request::Join { lease: other, over: 5 }, Answer::Own { at: 2, own: Some(own) });
+    stage.asks_nothing();
+    assert!(!stage.candidate.is_member() && stage.leads().is_none());
+    stage.passes(TTL / 10);
+    stage.asked(Request::Join { lease: other, over: 5 });
 }

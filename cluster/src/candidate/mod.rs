@@ -6,7 +6,7 @@
 //!
 //! What keeps two nodes from leading at once:
 //! - **A lease counts from when it was asked for.** A keep-alive that left at `t` and was answered makes the lease surely
-//!   valid until `t` + TTL, less the [margin](SURE_OF) for clocks that run at different rates; whatever etcd says later,
+//!   valid until `t` + TTL, less a margin for clocks that run at different rates; whatever etcd says later,
 //!   beyond that this node leads no more. What it needs of clocks: none runs more than 1 % fast or slow, this node's and
 //!   etcd's alike, and this node's does not stand still. One that does (a machine that was suspended) is what the
 //!   [`Fence`](crate::Fence) is for.
@@ -17,10 +17,18 @@
 //!
 //! What is known of a key carries the revision at which it was true, and older news never replaces newer.
 
+mod call;
+mod ended;
+mod sight;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::{DIALECT, Epoch, Incarnation, NodeId, NodeInfo, Role, View};
+use crate::{Epoch, Incarnation, Member, NodeId, NodeInfo, Role, View};
+
+pub use call::{Answer, Call, Request};
+pub use ended::Ended;
+pub use sight::{LeaderKey, LeaseId, Registration, Sight, Stranger};
 
 /// The share of a lease's time that a node counts on, as a fraction: two clocks, one 1 % fast and the other 1 % slow,
 /// differ by 2.02 %.
@@ -29,116 +37,6 @@ const SURE_OF: (u32, u32) = (39, 40);
 const KEEP_ALIVES_PER_TTL: u32 = 3;
 /// Tries of a call that fails, in one lease's time.
 const TRIES_PER_TTL: u32 = 10;
-
-/// A lease of etcd: keys that hang on it vanish with it. 0 is no lease.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LeaseId(pub i64);
-
-/// What stands in a node's own key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// Which life of the node put it there; None where it cannot be read.
-    pub incarnation: Option<Incarnation>,
-    /// The etcd revision that put it there.
-    pub revision: i64,
-    /// What it hangs on.
-    pub lease: LeaseId,
-}
-
-/// What stands in the leader's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaderKey {
-    /// Whether it names this life of this node.
-    pub is_mine: bool,
-    /// The revision that made it.
-    pub epoch: Epoch,
-    /// What it hangs on.
-    pub lease: LeaseId,
-}
-
-/// A member that says other things than this program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger {
-    /// Its name.
-    pub node: NodeId,
-    /// Its dialect.
-    pub dialect: u32,
-    /// Its version, as it gives it.
-    pub version: String,
-}
-
-/// What one look at etcd shows a candidate.
-#[derive(Clone, Copy, Debug)]
-pub struct Sight<'a> {
-    /// Who is there.
-    pub view: &'a View,
-    /// The node's own key.
-    pub own: Option<Registration>,
-    /// The leader's key; there may be one that the View cannot show because nobody can read it.
-    pub leader: Option<LeaderKey>,
-    /// Members of another dialect whose key this program cannot read, beside those in the View.
-    pub strangers: &'a [Stranger],
-}
-
-/// Something to ask of etcd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// A lease.
-    Grant,
-    /// That a lease lives on.
-    KeepAlive(LeaseId),
-    /// To put the node's own key under `lease`, if its last change is still `over` (0: if it is absent).
-    Join {
-        /// What it is to hang on.
-        lease: LeaseId,
-        /// The revision of what it replaces.
-        over: i64,
-    },
-    /// To put the leader's key under this lease, if it is absent.
-    Stand(LeaseId),
-    /// To delete the leader's key if this revision made it.
-    Resign(Epoch),
-    /// To end a lease, and all that hangs on it.
-    Revoke(LeaseId),
-}
-
-/// A request on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// What is asked.
-    pub request: Request,
-    /// When at the earliest it left.
-    pub at: Instant,
-}
-
-/// What came of a call. Each call ends in exactly one, [`Failed`](Answer::Failed) in time where there is no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// A lease, and for how long it is valid unless kept alive.
-    Granted(LeaseId, Duration),
-    /// The lease is valid for as long again as it was granted for.
-    KeptAlive,
-    /// etcd knows no such lease.
-    LeaseLost,
-    /// What stands in the node's own key now, as of revision `at`.
-    Own {
-        /// The revision.
-        at: i64,
-        /// The key.
-        own: Option<Registration>,
-    },
-    /// What stands in the leader's key now, as of revision `at`.
-    Leader {
-        /// The revision.
-        at: i64,
-        /// The key.
-        leader: Option<LeaderKey>,
-    },
-    /// The lease has ended.
-    Revoked,
-    /// No answer, or an error: nobody knows whether it was done.
-    Failed,
-}
 
 /// A time of leading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,33 +52,6 @@ impl Lead {
     pub fn at(&self, now: Instant) -> Option<Epoch> {
         (now < self.until).then_some(self.epoch)
     }
-}
-
-/// Why a node is no member any more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// It was told to leave.
-    #[error("node {0} left the cluster")]
-    Left(NodeId),
-    /// A newer process has its name.
-    #[error("another process has joined as node {node}{}", .by.map(|by| format!(" (incarnation {by})")).unwrap_or_default())]
-    Replaced {
-        /// The name.
-        node: NodeId,
-        /// The newer process; None where its key cannot be read.
-        by: Option<Incarnation>,
-    },
-    /// The others say other things.
-    #[error(
-        "node {} (version {}) speaks dialect {}, this node (version {version}) speaks dialect {DIALECT}",
-        .other.node, .other.version, .other.dialect
-    )]
-    Dialect {
-        /// This program's version.
-        version: String,
-        /// One of the others.
-        other: Stranger,
-    },
 }
 
 /// One node's membership and candidacy.
@@ -293,23 +164,24 @@ impl Candidate {
 
     /// What came of a call that [`poll`](Candidate::poll) gave.
     pub fn answered(&mut self, now: Instant, call: &Call, answer: Answer) {
-        let retry = now + self.ttl / TRIES_PER_TTL;
         let lane = self.lane(call.request);
         let is_of_lane = lane.in_flight.as_ref() == Some(call);
         if is_of_lane {
             lane.in_flight = None;
         }
-        match (answer, call.request) {
+        let is_done = match (answer, call.request) {
             (Answer::Granted(id, ttl), Request::Grant) => {
                 let sure = ttl * SURE_OF.0 / SURE_OF.1;
                 self.lease = Some(Lease { id, sure, sure_until: call.at + sure });
                 self.keeping = Lane { in_flight: None, not_before: call.at + self.ttl / KEEP_ALIVES_PER_TTL };
+                true
             }
             (Answer::KeptAlive, Request::KeepAlive(id)) => {
                 if let Some(lease) = self.lease.as_mut().filter(|lease| lease.id == id) {
                     lease.sure_until = lease.sure_until.max(call.at + lease.sure);
                     self.keeping.not_before = call.at + self.ttl / KEEP_ALIVES_PER_TTL;
                 }
+                true
             }
             (
                 Answer::LeaseLost | Answer::Revoked,
@@ -317,19 +189,17 @@ impl Candidate {
                 | Request::Join { lease: id, .. }
                 | Request::Stand(id)
                 | Request::Revoke(id),
-            ) if self.holds(id) => {
-                self.lease = None;
-                // At once after a keep-alive; an etcd that denies what it has just granted is not asked in a loop.
-                if !matches!(call.request, Request::KeepAlive(_)) {
-                    self.stepping.not_before = retry;
-                }
+            ) => {
+                self.lease = self.lease.filter(|lease| lease.id != id);
+                matches!(call.request, Request::KeepAlive(_))
             }
             (Answer::Own { at, own }, _) => self.learn_own(at, own),
-            (Answer::Leader { at, leader }, _) => {
-                self.leader.learn(at, leader);
-            }
-            _ if is_of_lane => self.lane(call.request).not_before = retry,
-            _ => {}
+            (Answer::Leader { at, leader }, _) => self.leader.learn(at, leader),
+            _ => false,
+        };
+        // Nor is an etcd asked in a loop that denies what it has granted, or whose answers are older than what is known.
+        if !is_done && is_of_lane {
+            self.lane(call.request).not_before = now + self.ttl / TRIES_PER_TTL;
         }
         self.advance(now);
     }
@@ -402,10 +272,6 @@ impl Candidate {
         }
     }
 
-    fn holds(&self, lease: LeaseId) -> bool {
-        self.lease.is_some_and(|held| held.id == lease)
-    }
-
     fn is_keeping(&self) -> bool {
         self.lease.is_some() && self.ended.is_none()
     }
@@ -445,17 +311,16 @@ impl Candidate {
         self.own.what.is_some_and(|own| own.incarnation == Some(self.incarnation) && own.lease == lease)
     }
 
-    /// Takes another process under this node's name, come since the first look, for the newer one.
-    fn learn_own(&mut self, at: i64, own: Option<Registration>) {
-        if !self.own.learn(at, own) {
-            return;
-        }
-        if let Some(own) = own
+    /// Takes another process under this node's name, come since the first look, for the newer one. Whether it was news.
+    fn learn_own(&mut self, at: i64, own: Option<Registration>) -> bool {
+        let is_news = self.own.learn(at, own);
+        if let Some(own) = own.filter(|_| is_news)
             && own.incarnation != Some(self.incarnation)
             && self.replaces.is_some_and(|replaces| own.revision > replaces)
         {
             self.end(Ended::Replaced { node: self.node.clone(), by: own.incarnation });
         }
+        is_news
     }
 
     fn end(&mut self, ended: Ended) {
@@ -476,9 +341,8 @@ impl Candidate {
     /// Whether this node drains and another can lead. The last one leads on: somebody must see the drain through.
     fn gives_way(&self, view: &View) -> bool {
         let drains = view.members.get(&self.node).is_some_and(|own| own.is_draining);
-        let can_lead = |member: &&crate::Member| {
-            member.info.node != self.node && !member.is_draining && member.info.speaks()
-        };
+        let can_lead =
+            |member: &&Member| member.info.node != self.node && !member.is_draining && member.info.speaks();
         drains && view.with_role(Role::Login).any(|member| can_lead(&member))
     }
 }
