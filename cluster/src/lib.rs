@@ -7,6 +7,7 @@
 mod alone;
 mod bus;
 mod candidate;
+pub mod etcd;
 mod fence;
 mod listener;
 mod newcomers;
