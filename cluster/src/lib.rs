@@ -6,10 +6,13 @@
 
 mod alone;
 mod bus;
+mod candidate;
 mod certs;
 mod copies;
 pub mod directory;
 pub mod dispatch;
+pub mod etcd;
+mod fence;
 mod links;
 mod listener;
 mod newcomers;
@@ -31,9 +34,13 @@ mod wire;
 
 pub use alone::Alone;
 pub use bus::Bus;
+pub use candidate::{
+    Answer, Call, Candidate, Ended, Lead, LeaderKey, LeaseId, Registration, Request, Sight, Stranger,
+};
 pub use certs::{Authority, AuthorityError, Issued, has_certificate};
 pub use copies::{BATCH_BYTES_MAX, Batch, Copies, CopyError, CopyPeer, CopyPeers};
 pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
+pub use fence::{Fence, OldEpoch};
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};

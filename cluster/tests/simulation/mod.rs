@@ -4,6 +4,7 @@
 //! Knows not what is simulated: see the files beside this folder.
 #![allow(dead_code, unreachable_pub, reason = "every simulation uses the part it needs")]
 
+pub mod etcd;
 pub mod schedules;
 
 use std::cmp::Reverse;
