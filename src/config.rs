@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use cluster::{Advertise, Listener};
+use cluster::etcd::EtcdSettings;
+use cluster::{Advertise, Listener, NodeId};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -20,8 +21,8 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     /// API, console, documentation, CMSV6 actions.
     pub(crate) web: Web,
-    /// Terminals asking for a gateway; not built yet.
-    pub(crate) login: Unbuilt,
+    /// Terminals and clients that ask where to go.
+    pub(crate) login: login::Settings,
     /// Terminals' signalling.
     pub(crate) gateway: gateway::Settings,
     /// Viewers.
@@ -40,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) rtmp: Unbuilt,
     /// Numbers for Prometheus, and whether the node lives and can serve.
     pub(crate) metrics: Metrics,
+    /// This node among others.
+    pub(crate) cluster: Cluster,
+    /// What the cluster agrees by; without endpoints this node is alone.
+    pub(crate) etcd: EtcdSettings,
     /// TLS on every HTTP listener.
     pub(crate) tls: Tls,
     /// The CMSV6 face.
@@ -180,6 +185,25 @@ impl Metrics {
     /// Whether somebody chose the address: then it has to be free.
     pub(crate) fn is_set(&self) -> bool {
         self.listen.is_some()
+    }
+}
+
+/// `[cluster]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cluster {
+    /// This node's name, as its certificate has it.
+    pub(crate) node: Option<NodeId>,
+    /// The folder that `motorcade cluster certs` made for it: certificate, key, authority, shared secrets.
+    pub(crate) certs: Option<PathBuf>,
+    listen: Option<std::net::SocketAddr>,
+    advertise: Option<Advertise>,
+}
+
+impl Cluster {
+    /// Where other nodes call this one: port 6670 unless set.
+    pub(crate) fn listener(&self) -> Listener {
+        listener(self.listen, self.advertise.as_ref(), 6670)
     }
 }
 

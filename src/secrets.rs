@@ -11,7 +11,10 @@ use std::path::Path;
 use access::Keys;
 use access::terminal::{AuthCodes, AuthKey};
 use anyhow::{Context, Result, ensure};
+use cluster::proxy::ClusterSecret;
+use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 /// Its name in the data folder.
 pub(crate) const FILE: &str = "secrets.json";
@@ -54,6 +57,13 @@ impl Secrets {
         }
     }
 
+    /// From the file in `folder`, where it has to be.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
+    }
+
     /// Into the file in `folder`, instead of what is there: for another node of the same cluster.
     pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
         let path = folder.join(FILE);
@@ -72,6 +82,15 @@ impl Secrets {
         ensure!(!keys.is_empty(), "{FILE} holds no terminal secret");
         let signing = keys.remove(0);
         Ok(AuthCodes::new(signing, keys))
+    }
+
+    /// By which gateways know that a login server carries a terminal.
+    pub(crate) fn splices(&self) -> Result<ClusterSecret> {
+        let first = self.terminals.first().context("the file holds a terminal secret")?;
+        let mut secret =
+            Hmac::<Sha256>::new_from_slice(first.secret.as_bytes()).expect("HMAC takes a key of any length");
+        secret.update(b"motorcade splices v1");
+        Ok(ClusterSecret(secret.finalize().into_bytes().into()))
     }
 
     /// Whole or not at all: a torn secrets file would log everybody out.

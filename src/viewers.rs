@@ -1,4 +1,4 @@
-//! Who may watch: the media server's question, answered by `access`.
+//! Who may watch: what the media server and the login server ask, answered by `access`.
 
 use access::{Access, AccessError, MayView, TicketError};
 use async_trait::async_trait;
@@ -51,5 +51,24 @@ fn refusal(error: AccessError) -> Refusal {
     match error {
         AccessError::Unauthenticated => Refusal::Invalid,
         _ => Refusal::Unavailable,
+    }
+}
+
+#[async_trait]
+impl login::Clients for Rights {
+    async fn stream(
+        &self,
+        session: &str,
+        device: &str,
+        channel: Channel,
+        profile: Profile,
+    ) -> Result<StreamKey, login::Refusal> {
+        let opened = Viewers::open_by_login(self, session, device, channel, profile).await;
+        opened.map(|(_, stream)| stream).map_err(|refusal| match refusal {
+            Refusal::Forbidden => login::Refusal::Forbidden,
+            Refusal::NotFound => login::Refusal::NotFound,
+            Refusal::Unavailable => login::Refusal::Unavailable,
+            Refusal::Invalid | Refusal::Expired | Refusal::OtherStream => login::Refusal::Invalid,
+        })
     }
 }

@@ -39,12 +39,12 @@ pub use candidate::{
 };
 pub use certs::{Authority, AuthorityError, Issued, has_certificate};
 pub use copies::{BATCH_BYTES_MAX, Batch, Copies, CopyError, CopyPeer, CopyPeers};
-pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
 pub use fence::{Fence, OldEpoch};
+pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
-pub use order::{FenceFn, Order, OrderError, Orders};
+pub use order::{Order, OrderError, Orders};
 pub use placement::FromView;
 pub use remote::{
     CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteLinks,

@@ -41,6 +41,3 @@ pub trait Orders: Send + Sync {
     /// When it cannot.
     async fn order(&self, epoch: Epoch, order: Order) -> Result<(), OrderError>;
 }
-
-/// Takes the epoch of an order for seen; refuses with the highest one seen where that is higher.
-pub type FenceFn = dyn Fn(Epoch) -> Result<(), Epoch> + Send + Sync;

@@ -40,5 +40,6 @@ pub(crate) fn sighting(terminals: u32) -> Sighting {
         measured_at_ms: 1_000,
         clock_offset_ms: 0,
         is_draining: false,
+        copies: Vec::new(),
     }
 }

@@ -357,6 +357,7 @@ impl World {
                     measured_at_ms,
                     clock_offset_ms: 0,
                     is_draining: false,
+                    copies: Vec::new(),
                 };
                 sightings.insert(node.clone(), sighting);
             }
@@ -428,6 +429,7 @@ impl World {
                 measured_at_ms: 0,
                 clock_offset_ms: 0,
                 is_draining: false,
+                copies: Vec::new(),
             });
         }
         self.roll.observe(now, &login.view, &login.sightings);

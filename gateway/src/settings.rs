@@ -50,7 +50,8 @@ pub struct Settings {
     /// Most reports that wait for a writer; beyond, terminals' sockets are not read.
     pub queue_reports_max: usize,
     /// For how long login servers send terminals here, minutes; 0 where nobody does. Every terminal that is not
-    /// carried by a login server is sent here anew at half of it.
+    /// carried by a login server is sent here anew at half of it. Not in the file: the binary says it.
+    #[serde(skip)]
     pub redirect_limit_min: u16,
     /// How long a command waits for the terminal's answer, milliseconds.
     pub command_timeout_ms: u64,

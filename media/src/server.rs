@@ -63,6 +63,7 @@ pub struct MediaServer {
     viewer_addr: SocketAddr,
     live_addr: SocketAddr,
     hub: HubHandle,
+    views: Arc<Views>,
     pictures: PictureThread,
     counters: Arc<Counters>,
     tasks: TaskTracker,
@@ -100,7 +101,8 @@ impl MediaServer {
             // The first port may be another one outside; the others go by their own numbers.
             let advertise = settings.live.advertise.as_ref();
             let port = advertise.filter(|_| place == 0).map_or(bound.port(), |advertise| advertise.port);
-            let host = advertise.and_then(|advertise| advertise.host.clone());
+            let host =
+                advertise.and_then(|advertise| advertise.host.clone()).or_else(|| settings.live_host.clone());
             live_ports.push(LivePort { host, tcp_port: port });
         }
 
@@ -133,7 +135,7 @@ impl MediaServer {
             settings: Arc::clone(&settings),
             hub: handle.clone(),
             viewers: deps.viewers,
-            views,
+            views: Arc::clone(&views),
             counters: Arc::clone(&counters),
             tasks: tasks.clone(),
             playlists: parking_lot::Mutex::default(),
@@ -147,7 +149,7 @@ impl MediaServer {
             stop: stop.clone(),
         });
         tasks.spawn(port.accept(viewer));
-        Ok(Self { viewer_addr, live_addr, hub: handle, pictures, counters, tasks, stop })
+        Ok(Self { viewer_addr, live_addr, hub: handle, views, pictures, counters, tasks, stop })
     }
 
     /// Where viewers reach it.
@@ -158,6 +160,11 @@ impl MediaServer {
     /// Where terminals send live video: the first port of the pool.
     pub fn live_addr(&self) -> SocketAddr {
         self.live_addr
+    }
+
+    /// How many views run.
+    pub fn viewers(&self) -> usize {
+        self.views.count()
     }
 
     /// What it has counted since it started.

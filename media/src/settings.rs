@@ -16,6 +16,10 @@ pub struct Settings {
     /// Where terminals dial with live video; the first port of the pool.
     #[serde(skip)]
     pub live: Listener,
+    /// The host that terminals are sent to where `live` advertises none; None: where they reached their gateway, which
+    /// is right where gateway and media server are one machine.
+    #[serde(skip)]
+    pub live_host: Option<String>,
     /// How many ports the live pool has, 1 to 64: that of `live` and, from `live_pool_port` on, as many more
     /// (all free ones where `live` has port 0). A JT/T 1078 packet names terminal and channel but no request, so
     /// main and sub stream of one channel run at once only on two ports.
@@ -92,6 +96,7 @@ impl Default for Settings {
         Self {
             viewer: Listener::on_port(6604),
             live: Listener::on_port(6602),
+            live_host: None,
             live_ports: 1,
             live_pool_port: 6620,
             epoch: 1,

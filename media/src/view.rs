@@ -103,6 +103,11 @@ impl Views {
         }
     }
 
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.running.lock().len()
+    }
+
     /// Registers a view that ends when `stop` is cancelled, which a revoked right does.
     pub(crate) fn open(
         self: &Arc<Self>,

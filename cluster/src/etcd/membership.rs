@@ -56,9 +56,8 @@ impl Membership {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn start(settings: &EtcdSettings, info: &NodeInfo) -> Result<Self, EtcdError> {
+    pub fn start(settings: &EtcdSettings, info: &NodeInfo, fence: Arc<Fence>) -> Result<Self, EtcdError> {
         let agreement = Arc::new(Agreement::new(settings)?);
-        let fence = Arc::new(Fence::default());
         let own = Own::new(info)?;
         let candidate = Candidate::new(Instant::now(), info, settings.lease_ttl());
         let (outlets, views, leads, standing) = Outlets::new(Arc::clone(&fence));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::EtcdError;
 use crate::NodeId;
@@ -21,7 +21,8 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 #[serde(default, deny_unknown_fields)]
 pub struct EtcdSettings {
     /// Where etcd's members listen for clients, each `http://host:port` or `https://host:port`. One is in use at a time;
-    /// the next one takes its place when it fails.
+    /// the next one takes its place when it fails. As a list, or in one text with commas between.
+    #[serde(deserialize_with = "list")]
     pub endpoints: Vec<String>,
     /// The cluster's name, so that several can share one etcd: 1 to 40 of a-z, 0-9 and -, beginning with a letter.
     pub cluster: String,
@@ -91,6 +92,21 @@ impl EtcdSettings {
         }
         Ok(options)
     }
+}
+
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Listed {
+        Many(Vec<String>),
+        Text(String),
+    }
+    Ok(match Listed::deserialize(deserializer)? {
+        Listed::Many(endpoints) => endpoints,
+        Listed::Text(text) => {
+            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        }
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, EtcdError> {

@@ -115,9 +115,9 @@ impl Follower for Table {
 }
 
 fn heard(status: NodeStatus, clock_offset_ms: i64) -> Sighting {
-    let NodeStatus { incarnation, load, is_draining, now, revision: _, epoch: _ } = status;
+    let NodeStatus { incarnation, load, is_draining, now, revision: _, epoch: _, copies } = status;
     let measured_at_ms = now.timestamp_millis();
-    Sighting { incarnation, missed: 0, load, measured_at_ms, clock_offset_ms, is_draining }
+    Sighting { incarnation, missed: 0, load, measured_at_ms, clock_offset_ms, is_draining, copies }
 }
 
 /// Another process under its name is not who was asked.

@@ -158,6 +158,8 @@ pub struct NodeStatus {
     pub revision: i64,
     /// The highest epoch of a leader that it has seen.
     pub epoch: Epoch,
+    /// The spools of which it keeps a copy that is not stored yet: whose, and of which life.
+    pub copies: Vec<(NodeId, Incarnation)>,
 }
 
 /// Which batch the bytes of a [`Keep`] are.

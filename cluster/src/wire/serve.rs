@@ -37,7 +37,7 @@ use super::message::{
     STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo,
 };
 use crate::{
-    Batch, Bus, Callers, Copies, Credentials, Epoch, FenceFn, Holders, Lagged, LinkChanges, LinkStamp, Links,
+    Batch, Bus, Callers, Copies, Credentials, Epoch, Fence, Holders, Lagged, LinkChanges, LinkStamp, Links,
     Media, Newcomer, Newcomers, NodeId, OrderError, Orders, Stamp, StampError, Terminals,
 };
 
@@ -74,7 +74,7 @@ pub struct Served {
     /// How it is.
     pub status: Arc<StatusFn>,
     /// What knows old leaders.
-    pub fence: Arc<FenceFn>,
+    pub fence: Arc<Fence>,
     /// The terminals that it holds.
     pub terminals: Option<Arc<dyn Terminals>>,
     /// Which these are.
@@ -93,7 +93,7 @@ pub struct Served {
 
 impl Served {
     /// A node that says how it is, and nothing else.
-    pub fn nothing_but(status: Arc<StatusFn>, fence: Arc<FenceFn>) -> Self {
+    pub fn nothing_but(status: Arc<StatusFn>, fence: Arc<Fence>) -> Self {
         Self {
             status,
             fence,
@@ -327,9 +327,9 @@ impl Desk {
 
     /// Whether what `from` wants as the leader of `epoch` is to be done.
     fn let_pass(&self, from: &NodeId, epoch: Epoch) -> Result<(), OrderError> {
-        (self.served.fence)(epoch).map_err(|seen| {
-            warn!("order of {from} under epoch {epoch} refused, epoch {seen} is known");
-            OrderError::OldEpoch { seen }
+        self.served.fence.admit(epoch).map_err(|old| {
+            warn!("order of {from} refused: {old}");
+            OrderError::OldEpoch { seen: old.seen }
         })
     }
 

@@ -39,7 +39,8 @@ async fn views_stay_while_etcd_is_away_and_are_fresh_when_it_is_back() {
 async fn a_node_that_starts_without_etcd_joins_when_it_is_there() {
     let Some(mut etcd) = Server::start().await else { return };
     etcd.kill();
-    let a = cluster::etcd::Membership::start(&etcd.settings(), &login("a", 1)).expect("settings that work");
+    let a = cluster::etcd::Membership::start(&etcd.settings(), &login("a", 1), Default::default())
+        .expect("settings that work");
     let mut away = a.agreement().away();
     away.wait_for(Option::is_some).await.expect("it finds out");
     assert_eq!(a.views().borrow().revision, 0);

@@ -42,7 +42,8 @@ async fn a_node_with_another_version_is_kept_out_and_says_which() {
     let readable = serde_json::to_string(&next).expect("written");
     for there in [readable.as_str(), r#"{"dialect":2,"version":"0.9.0","more":[]}"#] {
         client.put("/motorcade/test/members/b", there, None).await.expect("put");
-        let a = Membership::start(&etcd.settings(), &login("a", 1)).expect("settings that work");
+        let a = Membership::start(&etcd.settings(), &login("a", 1), Default::default())
+            .expect("settings that work");
         let refused = timeout(WITHIN, a.joined()).await.expect("in time").expect_err("refused");
         let says = "node b (version 0.9.0) speaks dialect 2, this node (version 0.1.0) speaks dialect 1";
         assert_eq!(refused.to_string(), says);

@@ -33,7 +33,7 @@ pub(crate) fn id(name: &str) -> NodeId {
 
 /// One that has joined.
 pub(crate) async fn joined(settings: &EtcdSettings, info: &NodeInfo) -> Membership {
-    let membership = Membership::start(settings, info).expect("settings that work");
+    let membership = Membership::start(settings, info, Default::default()).expect("settings that work");
     timeout(WITHIN, membership.joined()).await.expect("in time").expect("joins");
     membership
 }
@@ -83,7 +83,8 @@ impl Freezable {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
-                let membership = Membership::start(&settings, &info).expect("settings that work");
+                let membership =
+                    Membership::start(&settings, &info, Default::default()).expect("settings that work");
                 let fence = membership.fence();
                 made.send((membership.views(), membership.leads(), fence)).expect("heard");
                 while let Some(freeze) = asked.recv().await {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::{
-    Batch, CallError, Copies, CopyError, CopyMates, CopyPeer, Epoch, Incarnation, Leader, Media, MediaError,
-    NodeId, Order, OrderError, Orders, RemoteCopies, RemoteMedia, RemoteTerminals, Role, Terminals,
+    Batch, CallError, Copies, CopyError, CopyMates, CopyPeer, Epoch, Fence, Incarnation, Leader, Media,
+    MediaError, NodeId, Order, OrderError, Orders, RemoteCopies, RemoteMedia, RemoteTerminals, Role,
+    Terminals,
 };
 use model::{Channel, Command, Profile, Reply, SendError, StreamKey, TerminalId};
 use parking_lot::Mutex;
@@ -147,15 +148,8 @@ impl Orders for Duties {
 async fn an_order_under_an_old_epoch_is_refused() {
     let stage = Stage::new();
     let (duties, shelf) = (Arc::new(Duties::default()), Arc::new(Shelf::default()));
-    let highest = Mutex::new(Epoch(5));
-    let fence = move |epoch: Epoch| {
-        let mut highest = highest.lock();
-        if epoch < *highest {
-            return Err(*highest);
-        }
-        *highest = epoch;
-        Ok(())
-    };
+    let fence = Fence::default();
+    fence.heed(Epoch(5));
     let (orders, copies) = (Arc::clone(&duties), Arc::clone(&shelf));
     let gw1 = stage
         .node("gw1", &[Role::Gateway], |served| {

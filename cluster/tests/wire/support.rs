@@ -97,7 +97,7 @@ impl Stage {
         let incarnation = Incarnation(incarnation);
         let folder = self.certify(node);
         let credentials = Arc::new(Credentials::watch(name(node), &folder).expect("credentials"));
-        let mut served = Served::nothing_but(status(incarnation), Arc::new(|_| Ok(())));
+        let mut served = Served::nothing_but(status(incarnation), Arc::default());
         parts(&mut served);
         let listen = listen.parse().expect("an address");
         let server = NodeServer::bind(listen, Arc::clone(&credentials), served).await.expect("a port");
@@ -165,6 +165,7 @@ pub(crate) fn status(incarnation: Incarnation) -> Arc<StatusFn> {
         now: Utc::now(),
         revision: 5,
         epoch: Epoch(3),
+        copies: Vec::new(),
     })
 }
 
