@@ -11,6 +11,7 @@ mod demo;
 mod migrate;
 mod openapi_document;
 mod place;
+mod proxy;
 mod serve;
 mod simulate;
 mod user;
