@@ -24,7 +24,7 @@ enum Command {
     Migrate(Place),
     /// Add an account or set its password.
     User(crate::user::User),
-    /// Run simulated terminals.
+    /// Run simulated terminals, or a proxy that makes their links bad.
     Sim(Box<crate::simulate::Sim>),
     /// Print the OpenAPI document of v1.
     Openapi,

@@ -17,6 +17,7 @@ mod metrics;
 mod migrate;
 mod openapi_document;
 mod place;
+mod proxy;
 mod serve;
 mod simulate;
 mod user;
