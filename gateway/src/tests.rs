@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use access::terminal::Admission;
+use cluster::{CopyPeer, Incarnation};
+use tokio::sync::watch;
 
 use crate::disk::LocalDisk;
 use crate::disk::faulty::FaultyDisk;
 use crate::link::Redirect;
 use crate::spool::{Record, Spool};
-use crate::{Gateway, Trouble};
+use crate::{Gateway, Membership, Settings, Splices, Trouble};
 
 #[path = "../tests/tcp/support/mod.rs"]
 mod support;
@@ -112,4 +114,47 @@ async fn a_redirect_is_renewed_at_half_of_its_limit() {
         wait_for("the answer", async || (link.redirect() == redirect).then_some(())).await;
     }
     gateway.shutdown().await;
+}
+
+/// Believes nobody.
+struct NoSplices;
+
+impl Splices for NoSplices {
+    fn read(&self, _bytes: &[u8]) -> Result<Option<(std::net::SocketAddr, usize)>, String> {
+        Err("nobody is believed".to_owned())
+    }
+}
+
+/// The own disk does not give back what it took: the peer, which has it, stores it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_own_disk_does_not_give_back_is_stored_by_the_peer() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal("13900000012").await.id;
+    let disk = Arc::new(FaultyDisk::default());
+    let membership = |name: &str, peers: Vec<CopyPeer>| Membership {
+        node: name.parse().expect("a name"),
+        incarnation: Incarnation(1),
+        peers: watch::channel(Some(peers)).1,
+        splices: Arc::new(NoSplices),
+    };
+    let spool_dir = world.folder.path().join("gw-b");
+    let settings = Settings { node: "gw-b".to_owned(), spool_dir, ..world.settings.clone() };
+    let b = Gateway::join(settings, world.deps(), membership("gw-b", Vec::new())).await.expect("starts");
+    let peer = CopyPeer { node: "gw-b".parse().expect("a name"), copies: b.copies().expect("a member") };
+    let membership = membership("gw-a", vec![peer]);
+    let a = Gateway::start_on(Arc::clone(&disk) as _, world.settings.clone(), world.deps(), Some(membership))
+        .await
+        .expect("starts");
+    let mut device = Device::online(a.addr(), "13900000012").await;
+    world.switch.off();
+    device.report(&location(chrono::Utc::now() - chrono::TimeDelta::minutes(1), 0, 1)).await;
+    // EIO, as often as it is asked.
+    disk.fail_reads(usize::MAX, 5);
+    wait_for("the segment to be put aside", async || (a.stats().spool_bytes == 0).then_some(())).await;
+    assert_eq!(b.stats().copies.len(), 1, "it is not forgotten for that");
+    world.switch.on();
+    wait_for("the peer to store it", async || (world.track(terminal).await.len() == 1).then_some(())).await;
+    wait_for("the copy to go", async || b.stats().copies.is_empty().then_some(())).await;
+    a.shutdown().await;
+    b.shutdown().await;
 }

@@ -10,9 +10,9 @@ mod store;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc as thread_mpsc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{oneshot, watch};
 
@@ -90,8 +90,8 @@ pub(crate) struct Shared {
     cut_bytes: AtomicU64,
     /// Whether damaged or unread segments were put aside, in this life or before.
     has_aside: AtomicBool,
-    /// The number of the first segment of this life.
-    found: AtomicU64,
+    /// The end of what was found at the start.
+    found: OnceLock<Place>,
     /// For whoever copies; shown before the fsync.
     written: watch::Sender<Option<Arc<Written>>>,
     /// Everything before is stored, or was put aside, which makes the spool doubtful first.
@@ -162,9 +162,9 @@ impl Spool {
         self.shared.drained.subscribe()
     }
 
-    /// The place before which everything is of former lives.
+    /// The place before which everything is of former lives, and behind which nothing is.
     pub(crate) fn found(&self) -> Place {
-        Place { segment: self.shared.found.load(Ordering::Relaxed), offset: 0 }
+        self.shared.found.get().copied().unwrap_or_default()
     }
 
     /// Whether something of it, from this life or one before, was damaged or not given back by the disk: then what

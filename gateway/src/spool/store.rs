@@ -97,7 +97,9 @@ impl Store {
         store.marked = store.segments.iter().map(|segment| segment.marked).max().unwrap_or(0);
         let begin = store.segments.front().map_or(store.next_number, |first| first.number);
         store.shared.drained.send_replace(Place { segment: begin, offset: 0 });
-        store.shared.found.store(store.next_number, Ordering::Relaxed);
+        let found = store.segments.back().map(|last| Place { segment: last.number, offset: last.bytes });
+        // A folder is opened once with what is shared of it.
+        let _ = store.shared.found.set(found.unwrap_or_default());
         store.publish_bytes();
         Ok(store)
     }
