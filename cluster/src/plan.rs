@@ -322,13 +322,29 @@ fn rebalance(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy, step
         release(gateway, u64::from(gateway.terminals));
     }
     if is_uneven {
-        for gateway in takers {
-            release(
-                gateway,
-                u64::from(gateway.terminals).saturating_sub(share_milli(gateway).div_ceil(1_000)),
-            );
+        for (gateway, target) in takers.iter().zip(targets(&takers, total, share_milli)) {
+            release(gateway, u64::from(gateway.terminals).saturating_sub(target));
         }
     }
+}
+
+/// How many terminals each is to have, in whole ones: what the shares leave over goes to those that have more than
+/// theirs already, so that none is moved for it.
+fn targets(takers: &[&Candidate], total: u64, share_milli: impl Fn(&Candidate) -> u64) -> Vec<u64> {
+    let mut targets: Vec<u64> = takers.iter().map(|gateway| share_milli(gateway) / 1_000).collect();
+    let mut over = total.saturating_sub(targets.iter().sum());
+    let mut places: Vec<usize> = (0..takers.len()).collect();
+    places.sort_by_key(|place| {
+        let has_more = u64::from(takers[*place].terminals) > targets[*place];
+        std::cmp::Reverse((has_more, share_milli(takers[*place]) % 1_000))
+    });
+    for place in places {
+        if over > 0 && targets[place] < u64::from(takers[place].limit) {
+            targets[place] += 1;
+            over -= 1;
+        }
+    }
+    targets
 }
 
 #[cfg(test)]

@@ -168,6 +168,21 @@ fn what_is_within_the_tolerance_stays() {
 }
 
 #[test]
+fn what_shares_leave_over_stays_where_it_is() {
+    let mut cluster = Cluster::new([("a", 2), ("b", 3), ("c", 5)]);
+    cluster.policy.slack = 0;
+    for name in ["b", "c"] {
+        cluster.view.members.get_mut(&node(name)).expect("a member").info.limits.terminals = 3_000;
+    }
+    // Shares of 1.43, 4.29 and 4.29: b lacks one, and nobody has one more than its share rounded up.
+    assert_eq!(cluster.plan(), "c releases 1\n");
+    cluster.hear("b", 4);
+    cluster.hear("c", 4);
+    cluster.now += cluster.policy.release_every;
+    assert_eq!(cluster.plan(), "");
+}
+
+#[test]
 fn shares_follow_the_limits() {
     let mut cluster = Cluster::new([("a", 100), ("b", 200)]);
     cluster.view.members.get_mut(&node("b")).expect("a member").info.limits.terminals = 2_000;

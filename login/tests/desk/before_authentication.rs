@@ -75,6 +75,7 @@ async fn strangers_of_one_address_are_bounded_and_who_proves_itself_is_none() {
     let mut device = Device::connect(login.addr(), SIM).await;
     let code = device.register("").await.expect("known");
     assert_eq!(device.authenticate(&code).await, 0);
+    assert_eq!(device.receive().await.expect("where to go").id, 0x8105);
     let mut silent = Vec::new();
     for _ in 0..2 {
         silent.push(TcpStream::connect(login.addr()).await.expect("connects"));
