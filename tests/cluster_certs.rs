@@ -58,6 +58,17 @@ async fn every_node_gets_a_folder_and_nothing_is_overwritten_unasked() {
 }
 
 #[test]
+fn a_platform_that_runs_already_keeps_its_secrets() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [running, dir] = folders.each_ref().map(|folder| folder.path());
+    certs(running, &["alone"]).expect("made");
+    fs::copy(running.join("secrets.json"), dir.join("secrets.json")).expect("copied");
+    certs(dir, &["gw1"]).expect("made");
+    assert_eq!(read(&dir.join("gw1"), "secrets.json"), read(running, "secrets.json"));
+    assert_ne!(read(dir, "ca.pem"), read(running, "ca.pem"));
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anything_is_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = &folder.path().join("cluster");

@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_clock_is_compared_with_the_middle_of_the_call() {
-        let at = |ms| DateTime::from_timestamp_millis(1_800_000_000_000 + ms).expect("a time");
+        let at = |ms: i64| DateTime::from_timestamp_millis(1_800_000_000_000 + ms).expect("a time");
         assert_eq!(clock_offset_ms(at(1_050), at(1_000), at(1_100)), 0);
         assert_eq!(clock_offset_ms(at(11_050), at(1_000), at(1_100)), 10_000);
         assert_eq!(clock_offset_ms(at(0), at(1_000), at(1_100)), -1_050);

@@ -51,6 +51,9 @@ const NEWCOMERS_PER_ADDRESS_MAX: usize = 64;
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a connection may take from its handshake to its first good call: a node connects in order to call.
+const PROVED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Calls under way at once on one connection: commands for terminals that are slow to answer, mostly.
 const CALLS_PER_CONNECTION_MAX: u32 = 1_024;
 
@@ -200,8 +203,9 @@ impl Desk {
         };
         let certificates = socket.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
         let caller = Arc::new(Caller { certificates, newcomer: Mutex::new(Some(newcomer)) });
+        let called = Arc::clone(&caller);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (desk, caller) = (Arc::clone(&self), Arc::clone(&caller));
+            let (desk, caller) = (Arc::clone(&self), Arc::clone(&called));
             async move { Ok::<_, Infallible>(desk.answer(&caller, request).await) }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
@@ -211,8 +215,15 @@ impl Desk {
             .keep_alive_timeout(ALIVE_WITHIN)
             .serve_connection(TokioIo::new(socket), service);
         let mut connection = std::pin::pin!(connection);
+        let unproved = async {
+            tokio::time::sleep(PROVED_WITHIN).await;
+            if caller.newcomer.lock().is_none() {
+                future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             served = &mut connection => return served.map_err(Into::into),
+            () = unproved => return Err("it makes no good call".into()),
             () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
         }
         // Streams have no end of their own.

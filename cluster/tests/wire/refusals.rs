@@ -138,6 +138,25 @@ async fn a_call_with_a_wrong_stamp_is_refused() {
 }
 
 #[tokio::test]
+async fn a_connection_without_a_good_call_is_ended() {
+    let stage = Stage::new();
+    let node = callee(&stage).await;
+    let own = stage.issue("api1", Utc::now(), TimeDelta::days(1));
+    let (addr, mut connections) = (node.addr(), Vec::new());
+    for _ in 0..3 {
+        let connected = Impostor::connect(&stage, &addr, node.id(), Some(&own)).await;
+        connections.push(connected.expect("connected"));
+    }
+    let [silent, refused, good] = connections.as_mut_slice() else { panic!("three") };
+    assert_eq!(refused.ask(Some("nonsense")).await.expect("answered").0, UNAUTHENTICATED);
+    let call = stamp("api1", node.id(), 1).to_string();
+    assert_eq!(good.ask(Some(&call)).await.expect("answered").0, OK);
+    until(|| silent.is_cut_off() && refused.is_cut_off()).await;
+    let call = stamp("api1", node.id(), 2).to_string();
+    assert_eq!(good.ask(Some(&call)).await.expect("answered").0, OK);
+}
+
+#[tokio::test]
 async fn a_renewed_certificate_is_shown_without_a_restart() {
     let stage = Stage::new();
     let folder = stage.certify("gw1");

@@ -64,6 +64,34 @@ async fn what_happens_on_one_node_is_told_on_the_others_and_no_further() {
 }
 
 #[tokio::test]
+async fn a_node_that_cannot_keep_up_is_told_what_it_missed() {
+    let stage = Stage::new();
+    let bus = Arc::new(Bus::default());
+    let served = Arc::clone(&bus);
+    let gw1 = stage.node("gw1", &[Role::Gateway], |parts| parts.events = Some(served)).await;
+    let api1 = stage.node("api1", &[Role::Api], |_| {}).await;
+    let here = Arc::new(Bus::default());
+    let mut events = here.subscribe(Filter::default());
+    let _relay = RemoteEvents::relay(Arc::clone(&api1.peers), here);
+    assert_eq!(next(&mut events).await, Err(Lagged(1)));
+    // More at once than a bus holds: nothing is sent meanwhile.
+    let last = 20_000;
+    for terminal in 1..=last {
+        bus.publish(presence(terminal));
+    }
+    let mut was_told = false;
+    loop {
+        match next(&mut events).await {
+            Ok(event) if event.terminal() == TerminalId(last) => break,
+            Ok(event) => assert!(was_told, "{event:?} before those that are missing"),
+            Err(Lagged(missed)) => was_told |= missed > 0,
+        }
+    }
+    assert!(was_told);
+    stage.leave(gw1.id());
+}
+
+#[tokio::test]
 async fn a_broken_subscription_is_told_when_it_is_back() {
     let stage = Stage::new();
     let bus = Arc::new(Bus::default());

@@ -264,6 +264,11 @@ impl Impostor {
         Ok(Self { sender })
     }
 
+    /// Whether the node has ended the connection.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Asks for the status; the gRPC code and message.
     pub(crate) async fn ask(
         &mut self,
