@@ -13,11 +13,13 @@ mod listener;
 mod newcomers;
 mod node;
 mod order;
+mod remote;
 mod seam;
 mod sighting;
 mod stamp;
 mod tls;
 mod view;
+mod wire;
 
 pub use alone::Alone;
 pub use bus::Bus;
@@ -28,8 +30,13 @@ pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
 pub use order::{FenceFn, Order, OrderError, Orders};
+pub use remote::{
+    CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteLinks,
+    RemoteMedia, RemoteTerminals, SightingsSeen,
+};
 pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
 pub use sighting::{CLOCK_OFFSET_MAX_MS, MISSED_MAX, Sighting, Sightings};
 pub use stamp::{CLOCK_MAX_MS, Callers, Stamp, StampError, Stamper};
 pub use tls::{CA_FILE, CERTIFICATE_FILE, Credentials, CredentialsError, KEY_FILE, dns_name};
 pub use view::{Leader, Member, View, Views};
+pub use wire::{NodeServer, NodeStatus, STAMP_HEADER, Served, StatusFn};
