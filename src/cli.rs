@@ -34,6 +34,8 @@ enum Command {
     Backup(crate::backup::Backup),
     /// Bring a backup back into an empty data folder.
     Restore(crate::backup::Restore),
+    /// Prepare a cluster of several nodes.
+    Cluster(crate::cluster::Cluster),
 }
 
 /// Where configuration and data are.
@@ -107,6 +109,7 @@ impl Cli {
             Command::Bench(bench) => crate::bench::run(bench),
             Command::Backup(backup) => crate::backup::backup(&backup),
             Command::Restore(restore) => crate::backup::restore(&restore),
+            Command::Cluster(cluster) => crate::cluster::run(cluster),
         }
     }
 }

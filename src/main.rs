@@ -7,6 +7,7 @@ mod secrets;
 mod backup;
 mod bench;
 mod cli;
+mod cluster;
 mod demo;
 mod migrate;
 mod openapi_document;

@@ -54,6 +54,12 @@ impl Secrets {
         }
     }
 
+    /// Into the file in `folder`, instead of what is there: for another node of the same cluster.
+    pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        self.write(&path).with_context(|| format!("write {}", path.display()))
+    }
+
     /// What signs terminals' authentication codes.
     pub(crate) fn auth_codes(&self) -> Result<AuthCodes> {
         let mut keys = Vec::new();
