@@ -90,8 +90,8 @@ fn memory() -> Option<(u64, u64)> {
 /// Bytes in use and of all.
 fn storage(folder: &Path) -> Option<(u64, u64)> {
     let disk = statvfs(folder).ok()?;
-    let block = u64::from(disk.fragment_size());
-    let (all, free) = (u64::from(disk.blocks()) * block, u64::from(disk.blocks_free()) * block);
+    let block = disk.fragment_size();
+    let (all, free) = (disk.blocks() * block, disk.blocks_free() * block);
     Some((all.saturating_sub(free), all))
 }
 

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::holding::Holding;
 use crate::load::Machine;
 
-/// A node on its way into its cluster: what its roles need before they start.
+/// A node of a cluster: what its roles need before they start. Lives as long as they do.
 pub(crate) struct Member {
     node: NodeId,
     incarnation: Incarnation,
@@ -162,7 +162,7 @@ impl Member {
     ///
     /// # Errors
     /// A port that is taken, settings that cannot work, a cluster that does not take this node.
-    pub(crate) async fn join(self, runs: Runs) -> Result<Joined> {
+    pub(crate) async fn join(&self, runs: Runs) -> Result<Joined> {
         let Self {
             node,
             incarnation,

@@ -102,6 +102,7 @@ struct Node {
     api: Option<api::Api>,
     login: Option<login::Login>,
     media: Option<Arc<media::MediaServer>>,
+    _member: Option<Member>,
     joined: Option<Joined>,
     /// What leads the cluster whenever this node is its leader.
     _leadership: Option<AbortOnDropHandle<()>>,
@@ -231,6 +232,7 @@ impl Node {
             api,
             login,
             media,
+            _member: member,
             joined,
             _leadership: leadership,
             gateway,
