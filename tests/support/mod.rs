@@ -1,6 +1,7 @@
 //! A whole platform for a test: the real binary, in folders and on ports of its own.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
 
+pub mod cluster;
 pub mod machines;
 pub mod operators;
 

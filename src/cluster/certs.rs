@@ -1,32 +1,18 @@
-//! `motorcade cluster`: what is done for the cluster as a whole, by its operator.
+//! `motorcade cluster certs`: what each node needs to be one of the cluster.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{TimeDelta, Utc};
-use clap::{Args, Subcommand};
+use clap::Args;
 use cluster::{Authority, NodeId, has_certificate};
 
 use crate::secrets::{self, Secrets};
 
-/// `motorcade cluster`
-#[derive(Debug, Args)]
-pub(crate) struct Cluster {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Make what each node needs to be one of the cluster: a certificate of the cluster's own authority, and the
-    /// secrets that all nodes share. The authority is made the first time.
-    Certs(Certs),
-}
-
 /// `motorcade cluster certs`
 #[derive(Debug, Args)]
-struct Certs {
+pub(crate) struct Certs {
     /// Folder of the authority and of the nodes' folders. Who can read it can be any node: keep it off the nodes.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
@@ -44,15 +30,9 @@ struct Certs {
     nodes: Vec<NodeId>,
 }
 
-pub(crate) fn run(cluster: Cluster) -> Result<()> {
-    match cluster.what {
-        What::Certs(certs) => certs.make(),
-    }
-}
-
 impl Certs {
     /// Nothing is written unless everything may be.
-    fn make(&self) -> Result<()> {
+    pub(crate) fn make(&self) -> Result<()> {
         let Self { dir, days, ca_days, renew, nodes } = self;
         let nodes: BTreeSet<&NodeId> = nodes.iter().collect();
         if !renew && let Some(node) = nodes.iter().find(|node| has_certificate(&dir.join(node.as_str()))) {
