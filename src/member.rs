@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::holding::Holding;
 use crate::load::Machine;
+use crate::metrics::ClusterMeter;
 
 /// A node of a cluster: what its roles need before they start. Lives as long as they do.
 pub(crate) struct Member {
@@ -279,6 +280,16 @@ impl Joined {
     /// The bound address of the port for other nodes.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What it sees of the cluster, for Prometheus.
+    pub(crate) fn meter(&self) -> ClusterMeter {
+        ClusterMeter {
+            leads: self.membership.leads(),
+            views: self.membership.views(),
+            sightings: self.lookout.sightings(),
+            away: self.membership.agreement().away(),
+        }
     }
 
     /// Places streams by what this node sees.

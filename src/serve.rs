@@ -220,7 +220,7 @@ impl Node {
             true => Some(start_api(&config, demo, &db, &access, &events, &seams, tls.clone()).await?),
             false => None,
         };
-        let metrics = metrics(&config, gateway.as_ref(), media.as_ref(), &care).await?;
+        let metrics = metrics(&config, gateway.as_ref(), media.as_ref(), joined.as_ref(), &care).await?;
 
         let dial = gateway.as_ref().map(gateway::Gateway::addr).filter(|_| demo);
         let mut demo = dial.map(|dial| Demo::start(care.ready(), db.clone(), data, dial));
@@ -335,7 +335,8 @@ async fn start_gateway(
 ) -> Result<gateway::Gateway> {
     let mut settings = config.gateway.clone();
     settings.spool_dir = data.join(crate::place::SPOOL);
-    settings.redirect_limit_min = config.login.switch_limit_min;
+    settings.redirect_limit_min = config.login.redirect_limit_min;
+    settings.redirect_form = config.login.redirect_form.into();
     let membership = match member {
         Some(member) => {
             settings.node = member.node().to_string();
@@ -513,9 +514,14 @@ async fn metrics(
     config: &Config,
     gateway: Option<&gateway::Gateway>,
     media: Option<&Arc<media::MediaServer>>,
+    joined: Option<&Joined>,
     care: &Care,
 ) -> Result<Option<Metrics>> {
-    let meters = Meters { gateway: gateway.map(gateway::Gateway::control), media: media.cloned() };
+    let meters = Meters {
+        gateway: gateway.map(gateway::Gateway::control),
+        media: media.cloned(),
+        cluster: joined.map(Joined::meter),
+    };
     let node = NodeMeter { node: config.gateway.node.clone(), database: Arc::new(care.watch()) };
     let is_there = care.watch();
     let readiness =

@@ -3,14 +3,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use diesel::sql_types::{BigInt, Binary, Text};
-use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _, sql_query};
-use protocol::jt808::{Edition, LocationReport};
-use sim::{Ledger, SEQUENCE_ITEM};
+use diesel::{Connection as _, PgConnection};
+use sim::Ledger;
 use support::cluster::{Cluster, Plan, Process};
+use support::findings::Findings;
 use support::wait_for;
 
 /// How long anything may take.
@@ -28,7 +26,7 @@ fn plan() -> Plan {
             ("gw2", "gateway"),
             ("gw3", "gateway"),
         ],
-        env: vec![("MOTORCADE__LOGIN__SWITCH_LIMIT_MIN", "1".to_owned())],
+        env: vec![("MOTORCADE__LOGIN__REDIRECT_LIMIT_MIN", "1".to_owned())],
     }
 }
 
@@ -62,64 +60,82 @@ fn all_online(cluster: &Cluster) -> Option<()> {
     (total == u64::from(TERMINALS)).then_some(())
 }
 
-#[derive(QueryableByName)]
-struct Body {
-    #[diesel(sql_type = Text)]
-    sim: String,
-    #[diesel(sql_type = Binary)]
-    body: Vec<u8>,
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-/// Every report that a terminal saw acknowledged is stored, once. Waits for the fleet and for spools to drain.
+/// Waits for the fleet and for the spools to drain: then everything that was acknowledged is stored, once.
 fn nothing_is_missing(cluster: &Cluster, mut fleet: Process) {
-    let path = cluster.folder().join("ledger.json");
-    wait_for("the fleet to finish", WITHIN, || fleet.ended());
+    wait_for("the fleet to finish", WITHIN, || fleet.has_ended());
     for gateway in ["gw1", "gw2", "gw3"] {
         wait_for("the spools to drain", WITHIN, || {
             let left = cluster.metric(gateway, "motorcade_gateway_spool_bytes");
             left.is_none_or(|bytes| bytes == 0).then_some(())
         });
     }
-    let ledger = Ledger::read(&path).expect("the fleet wrote its ledger");
-    // in the database's own machine: nobody else has its socket
+    let ledger = Ledger::read(&cluster.folder().join("ledger.json")).expect("the fleet wrote its ledger");
+    let (conninfo, told) = (cluster.conninfo(), ledger.clone());
     let runtime = cluster.desk.runtime();
-    let conninfo = cluster.conninfo();
-    let stored = runtime.block_on(runtime.spawn(async move { stored(&conninfo) })).expect("no panic");
-    let mut missing = 0;
-    for account in &ledger.accounts {
-        let rows = stored.get(&account.sim);
-        let is_stored = |sequence: &u32| rows.is_some_and(|rows| rows.contains_key(sequence));
-        missing += account.acknowledged.iter().filter(|sequence| !is_stored(sequence)).count();
-    }
-    let doubled = stored.values().flat_map(BTreeMap::values).filter(|count| **count > 1).count();
-    println!(
-        "acknowledged {}, missing {missing}, doubled {doubled}, log-ins {}",
-        ledger.summary.acknowledged, ledger.summary.log_ins
-    );
-    assert!(ledger.summary.acknowledged > 0);
-    assert_eq!((missing, doubled), (0, 0));
+    let looking = runtime.spawn(async move {
+        let mut conn = PgConnection::establish(&conninfo).expect("connects");
+        Findings::of(&told, &mut conn)
+    });
+    let findings = runtime.block_on(looking).expect("no panic");
+    findings.print(&ledger);
+    assert!(ledger.summary.acknowledged > 1_000, "{} acknowledged", ledger.summary.acknowledged);
+    findings.assert_nothing_is_missing();
 }
 
-/// How often each terminal's sequence numbers are stored.
-fn stored(conninfo: &str) -> BTreeMap<String, BTreeMap<u32, u32>> {
-    let mut conn = PgConnection::establish(conninfo).expect("connects");
-    let rows: Vec<Body> =
-        sql_query("SELECT t.sim, p.body FROM position p JOIN terminal t ON t.id = p.terminal_id")
-            .load(&mut conn)
-            .expect("read");
-    let _: Count = sql_query("SELECT count(*) FROM quarantine").get_result(&mut conn).expect("counted");
-    let mut stored: BTreeMap<String, BTreeMap<u32, u32>> = BTreeMap::new();
-    for Body { sim, body } in rows {
-        let report = LocationReport::decode(&body.into(), Edition::V2013).expect("a location body");
-        if let Some(sequence) = sequence(&report) {
-            *stored.entry(sim).or_default().entry(sequence).or_default() += 1;
-        }
-    }
-    stored
+#[test]
+fn a_gateway_that_dies_loses_nothing_and_its_terminals_come_back() {
+    let Some(mut cluster) = Cluster::start(&plan()) else { return };
+    let fleet = fleet(&cluster, 100);
+    wait_for("all terminals to be online", WITHIN, || all_online(&cluster));
+    let begin = Instant::now();
+    cluster.node_mut("gw2").process.kill();
+    wait_for("all terminals to be back", WITHIN, || all_online(&cluster));
+    println!("all back at two gateways after {:.1} s", begin.elapsed().as_secs_f64());
+    cluster.node_mut("gw2").process.restart();
+    nothing_is_missing(&cluster, fleet);
+}
+
+#[test]
+fn a_gateway_killed_while_the_database_is_away_loses_nothing() {
+    let Some(mut cluster) = Cluster::start(&plan()) else { return };
+    let fleet = fleet(&cluster, 60);
+    wait_for("all terminals to be online", WITHIN, || all_online(&cluster));
+    cluster.database.machine.cut();
+    wait_for("something to be spooled at every gateway", WITHIN, || {
+        let spooled = |gateway| cluster.metric(gateway, "motorcade_gateway_reports_spooled_total");
+        ["gw1", "gw2", "gw3"]
+            .into_iter()
+            .all(|gateway| spooled(gateway).is_some_and(|count| count > 20))
+            .then_some(())
+    });
+    // its disk is gone with it
+    cluster.node_mut("gw2").process.kill();
+    std::fs::remove_dir_all(cluster.folder().join("gw2")).expect("its data was there");
+    cluster.database.machine.mend();
+    wait_for("all terminals to be back", WITHIN, || all_online(&cluster));
+    nothing_is_missing(&cluster, fleet);
+}
+
+#[test]
+fn another_login_server_leads_when_the_leader_dies() {
+    let Some(mut cluster) = Cluster::start(&plan()) else { return };
+    let fleet = fleet(&cluster, 40);
+    wait_for("all terminals to be online", WITHIN, || all_online(&cluster));
+    let leader = wait_for("somebody to lead", WITHIN, || {
+        ["login1", "login2"].into_iter().find(|login| leads(&cluster, login))
+    });
+    let other = if leader == "login1" { "login2" } else { "login1" };
+    let begin = Instant::now();
+    cluster.node_mut(leader).process.freeze();
+    wait_for("the other one to lead", WITHIN, || leads(&cluster, other).then_some(()));
+    println!("{other} leads {:.1} s after {leader} froze", begin.elapsed().as_secs_f64());
+    cluster.node_mut(leader).process.thaw();
+    wait_for("the old one to know", WITHIN, || (!leads(&cluster, leader)).then_some(()));
+    assert!(leads(&cluster, other));
+    nothing_is_missing(&cluster, fleet);
+}
+
+/// Whether a node says that it leads.
+fn leads(cluster: &Cluster, node: &str) -> bool {
+    cluster.metric(node, "motorcade_cluster_leads") == Some(1)
 }

@@ -13,11 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use model::{SendError, TerminalId};
 use parking_lot::Mutex;
-use protocol::jt808::id;
 use protocol::jt808::server::{Answer, Downlink};
+use protocol::jt808::{id, message};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,10 +35,6 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// Most renewals in one look: a fleet that came within a minute is due within a minute.
 const RENEWALS_AT_ONCE: usize = 500;
-/// The command of 0x8105 that connects to a given server.
-const CONNECT: u8 = 2;
-/// Between its parameters.
-const SEPARATOR: u8 = b';';
 
 /// The terminals that are to go.
 #[derive(Debug, Default)]
@@ -125,7 +120,7 @@ async fn let_go(gate: &Gate, terminal: TerminalId, link: &Link) {
     // One that is spliced does not obey such words, and is at its own server already.
     let does_obey = !link.is_spliced
         && {
-            let answer = command::ask(gate, terminal, link, back()).await;
+            let answer = command::ask(gate, terminal, link, back(gate)).await;
             match answer {
                 Ok(Answer::General(0)) => true,
                 Ok(answer) => {
@@ -180,47 +175,25 @@ async fn renew(gate: &Gate, terminal: TerminalId, link: &Link) {
 
 /// 0x8105: connect to this gateway. None where the terminal's code would be read as another parameter.
 fn here(gate: &Gate, link: &Link) -> Option<Downlink> {
-    let advertised = gate.settings.advertise.as_ref();
+    let settings = &gate.settings;
+    let advertised = settings.advertise.as_ref();
     let host = advertised.and_then(|advertised| advertised.host.clone());
-    let host = host.unwrap_or_else(|| link.local.ip().to_string());
-    let port = advertised.map_or(link.local.port(), |advertised| advertised.port);
-    // The code that it came with: it counts for this connection alone.
-    let to = connect_to(link.code.as_bytes(), &host, port, gate.settings.redirect_limit_min)?;
-    Some(control(&to))
+    let redirect = message::Redirect {
+        // the one that it came with: it counts for this connection alone
+        code: link.code.as_bytes(),
+        host: &host.unwrap_or_else(|| link.local.ip().to_string()),
+        tcp_port: advertised.map_or(link.local.port(), |advertised| advertised.port),
+        udp_port: 0,
+        limit_min: settings.redirect_limit_min,
+    };
+    let mut body = Vec::new();
+    redirect.encode(&mut body, settings.redirect_form).ok()?;
+    Some(Downlink { id: id::TERMINAL_CONTROL, body: body.into() })
 }
 
 /// 0x8105: connect to the terminal's own server again.
-fn back() -> Downlink {
-    control(b"1")
-}
-
-/// Connection control; code; dial point; user; password; address; TCP port; UDP port; time limit in minutes.
-fn connect_to(code: &[u8], host: &str, tcp_port: u16, limit_min: u16) -> Option<Vec<u8>> {
-    if code.is_empty() || code.contains(&SEPARATOR) {
-        return None;
-    }
-    let rest = format!(";;;;{host};{tcp_port};0;{limit_min}");
-    Some([&b"0;"[..], code, rest.as_bytes()].concat())
-}
-
-/// JT/T 808, 0x8105 with command 2: decimal text, as most terminals read it.
-fn control(parameters: &[u8]) -> Downlink {
-    let mut body = vec![CONNECT];
-    body.extend_from_slice(parameters);
-    Downlink { id: id::TERMINAL_CONTROL, body: Bytes::from(body) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_is_told_where_to_connect_in_text() {
-        let there = control(&connect_to(b"code", "gw1.example.org", 6608, 30).expect("can be said"));
-        assert_eq!(there.id, 0x8105);
-        assert_eq!(there.body[..], *b"\x020;code;;;;gw1.example.org;6608;0;30");
-        assert_eq!(back().body[..], *b"\x021");
-        assert_eq!(connect_to(b"", "gw1.example.org", 6608, 30), None);
-        assert_eq!(connect_to(b"a;b", "gw1.example.org", 6608, 30), None);
-    }
+fn back(gate: &Gate) -> Downlink {
+    let mut body = Vec::new();
+    message::Redirect::encode_end(&mut body, gate.settings.redirect_form);
+    Downlink { id: id::TERMINAL_CONTROL, body: body.into() }
 }

@@ -11,7 +11,7 @@ use chrono::Utc;
 use cluster::Newcomer;
 use cluster::dispatch::Assignment;
 use model::{Sim, TerminalId};
-use protocol::jt808::message::ServerSwitch;
+use protocol::jt808::message::Redirect;
 use protocol::jt808::server::{
     Answer, CloseReason, Downlink, Event, Output, RegisterResult, ReplyTo, Session,
     Settings as SessionSettings,
@@ -113,7 +113,7 @@ impl Conn {
             Instant::now(),
             SessionSettings {
                 authentication_limit: limit,
-                command_timeout: Duration::from_secs(settings.switch_answer_within_s),
+                command_timeout: Duration::from_secs(settings.redirect_answer_within_s),
                 command_resends: 0,
                 commands_max: 1,
                 ..SessionSettings::default()
@@ -304,27 +304,28 @@ impl Conn {
     fn tell(&mut self, guest: Guest, code: &[u8]) -> Stage {
         let settings = &self.desk.settings;
         let Assignment { node, dial, failed } = &guest.assignment;
-        if *failed >= settings.switch_failures_max || self.desk.stubborn.knows(Instant::now(), guest.terminal)
+        if *failed >= settings.redirect_failures_max
+            || self.desk.stubborn.knows(Instant::now(), guest.terminal)
         {
             return Stage::Passing(guest);
         }
         let host = dial.host.clone().unwrap_or_else(|| self.local.ip().to_string());
-        let switch = ServerSwitch {
+        let redirect = Redirect {
             code: protocol::jt808::gbk::trim(code),
             host: &host,
             tcp_port: dial.port,
             udp_port: 0,
-            limit_min: settings.switch_limit_min,
+            limit_min: settings.redirect_limit_min,
         };
         let mut body = Vec::new();
-        if let Err(error) = switch.encode(&mut body, settings.switch_form.into()) {
+        if let Err(error) = redirect.encode(&mut body, settings.redirect_form.into()) {
             // A terminal with a code of its own; its command would be read as another one.
             tracing::debug!(terminal.sim = %guest.sim, %error, "spliced without being asked to go");
             return Stage::Passing(guest);
         }
         let downlink = Downlink { id: id::TERMINAL_CONTROL, body: body.into() };
         self.session.command(Instant::now(), SWITCH_TOKEN, downlink);
-        self.desk.counters.switches.one();
+        self.desk.counters.redirects.one();
         tracing::info!(terminal.sim = %guest.sim, node = %node, "terminal {} is sent to {node}", guest.sim);
         Stage::Told(guest)
     }
@@ -334,14 +335,14 @@ impl Conn {
         let Stage::Told(guest) = &self.stage else { return };
         let guest = guest.clone();
         if *answer == Answer::General(0) {
-            let within = Duration::from_secs(self.desk.settings.switch_leave_within_s);
+            let within = Duration::from_secs(self.desk.settings.redirect_leave_within_s);
             self.stage = Stage::Going { guest, until: Instant::now() + within };
             return;
         }
         let counters = &self.desk.counters;
         match answer {
-            Answer::General(_) => counters.switch_refused.one(),
-            _ => counters.switch_ignored.one(),
+            Answer::General(_) => counters.redirect_refused.one(),
+            _ => counters.redirect_ignored.one(),
         }
         self.does_not_go(guest);
     }
@@ -350,7 +351,7 @@ impl Conn {
     fn stays(&mut self) {
         if let Stage::Going { guest, .. } = &self.stage {
             let guest = guest.clone();
-            self.desk.counters.switch_ignored.one();
+            self.desk.counters.redirect_ignored.one();
             self.does_not_go(guest);
         }
     }
@@ -362,12 +363,12 @@ impl Conn {
 
     /// The terminal, once it is to be spliced through: also one that has so much to say that it cannot wait.
     fn passes(&mut self) -> Option<Guest> {
-        let has_room = self.heard.len() < self.desk.settings.switch_bytes_max && self.session.wants_input();
+        let has_room = self.heard.len() < self.desk.settings.redirect_bytes_max && self.session.wants_input();
         match &self.stage {
             Stage::Stranger => None,
             Stage::Told(guest) | Stage::Going { guest, .. } if !has_room => {
                 let guest = guest.clone();
-                self.desk.counters.switch_ignored.one();
+                self.desk.counters.redirect_ignored.one();
                 self.does_not_go(guest.clone());
                 Some(guest)
             }
@@ -413,7 +414,7 @@ impl Conn {
             End::Stalled => counters.write_stalled.one(),
             // Who was told to go and is gone went.
             End::Session(CloseReason::Ended) | End::Io(_) if self.stage.guest().is_some() => {
-                counters.switched.one();
+                counters.redirected.one();
             }
             End::Session(_) | End::Refused | End::Unrepeatable | End::Closed | End::Io(_) => {}
         }

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 pub use clients::{Clients, Refusal};
 pub use desk::{Arrivals, Gateways};
-pub use settings::{Settings, SwitchForm};
+pub use settings::{RedirectForm, Settings};
 pub use stats::Stats;
 
 use desk::Desk;

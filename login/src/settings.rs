@@ -11,7 +11,7 @@ use serde::Deserialize;
 /// How the numbers of 0x8105 are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SwitchForm {
+pub enum RedirectForm {
     /// All in decimal digits.
     #[default]
     Text,
@@ -21,12 +21,12 @@ pub enum SwitchForm {
     RawWords,
 }
 
-impl From<SwitchForm> for ControlForm {
-    fn from(form: SwitchForm) -> Self {
+impl From<RedirectForm> for ControlForm {
+    fn from(form: RedirectForm) -> Self {
         match form {
-            SwitchForm::Text => Self::Text,
-            SwitchForm::RawControl => Self::RawControl,
-            SwitchForm::RawWords => Self::RawWords,
+            RedirectForm::Text => Self::Text,
+            RedirectForm::RawControl => Self::RawControl,
+            RedirectForm::RawWords => Self::RawWords,
         }
     }
 }
@@ -52,17 +52,17 @@ pub struct Settings {
     /// Most bytes a connection may send before it authenticated.
     pub unauthenticated_bytes_max: usize,
     /// How the command is written that sends a terminal to its gateway.
-    pub switch_form: SwitchForm,
+    pub redirect_form: RedirectForm,
     /// How long a terminal keeps to a gateway unless that says so again, minutes.
-    pub switch_limit_min: u16,
+    pub redirect_limit_min: u16,
     /// How long a terminal may take to answer that command, seconds; then it is spliced through.
-    pub switch_answer_within_s: u64,
+    pub redirect_answer_within_s: u64,
     /// How long a terminal that said it would go may stay, seconds; then it is spliced through.
-    pub switch_leave_within_s: u64,
+    pub redirect_leave_within_s: u64,
     /// Most bytes a terminal may send after it authenticated and before it goes; then it is spliced through at once.
-    pub switch_bytes_max: usize,
+    pub redirect_bytes_max: usize,
     /// After so many gateways that a terminal was sent to and did not reach, it is spliced through.
-    pub switch_failures_max: usize,
+    pub redirect_failures_max: usize,
     /// Most terminals that are spliced through at once; further ones are closed, and try again.
     pub splices_max: usize,
     /// How long a gateway may take to accept a spliced terminal's connection, seconds.
@@ -86,12 +86,12 @@ impl Default for Settings {
             unauthenticated_per_ip_max: 4_000,
             authenticate_within_s: 60,
             unauthenticated_bytes_max: 16 * 1024,
-            switch_form: SwitchForm::default(),
-            switch_limit_min: 30,
-            switch_answer_within_s: 10,
-            switch_leave_within_s: 10,
-            switch_bytes_max: 32 * 1024,
-            switch_failures_max: 2,
+            redirect_form: RedirectForm::default(),
+            redirect_limit_min: 2,
+            redirect_answer_within_s: 10,
+            redirect_leave_within_s: 10,
+            redirect_bytes_max: 32 * 1024,
+            redirect_failures_max: 2,
             splices_max: 6_000,
             splice_connect_within_s: 3,
             splice_answer_within_s: 10,

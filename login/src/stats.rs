@@ -48,13 +48,13 @@ counters! {
     /// Terminals that authenticated.
     authenticated: traffic,
     /// Terminals that were told to go to a gateway.
-    switches: traffic,
+    redirects: traffic,
     /// Terminals that went.
-    switched: traffic,
+    redirected: traffic,
     /// Terminals that said they would not.
-    switch_refused: traffic,
+    redirect_refused: traffic,
     /// Terminals that did not answer, or stayed.
-    switch_ignored: traffic,
+    redirect_ignored: traffic,
     /// Terminals that were spliced through to a gateway that let them in.
     spliced: traffic,
     /// Terminals that are spliced through now.

@@ -2,6 +2,7 @@
 //!
 //! Knows which roles run here and reads their numbers when asked; counts nothing itself.
 
+mod cluster;
 mod gateway;
 mod media;
 mod node;
@@ -12,8 +13,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::cluster::Listener;
 use anyhow::{Context, Result};
-use cluster::Listener;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+pub(crate) use cluster::ClusterMeter;
 pub(crate) use node::NodeMeter;
 
 /// What Prometheus asks for and reads.
@@ -51,6 +53,8 @@ pub(crate) struct Meters {
     pub(crate) gateway: Option<::gateway::Control>,
     /// The media server's, if it is one.
     pub(crate) media: Option<Arc<::media::MediaServer>>,
+    /// The cluster's, as seen from here, if it is in one.
+    pub(crate) cluster: Option<ClusterMeter>,
 }
 
 /// The running listener.
@@ -103,6 +107,9 @@ fn own(meters: Meters, node: NodeMeter) -> Registry {
     add(Box::new(node));
     if let Some(meter) = meters.gateway {
         add(Box::new(gateway::GatewayNumbers(meter)));
+    }
+    if let Some(meter) = meters.cluster {
+        add(Box::new(meter));
     }
     if let Some(server) = meters.media {
         add(Box::new(media::MediaNumbers(server)));

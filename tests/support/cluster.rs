@@ -74,6 +74,13 @@ impl Process {
         self.child.wait().expect("it was ours");
     }
 
+    /// Whether it came to its end, which must be a good one.
+    pub fn has_ended(&mut self) -> Option<()> {
+        let status = self.child.try_wait().expect("it was ours")?;
+        assert!(status.success(), "{}: {status}", self.log.display());
+        Some(())
+    }
+
     /// SIGSTOP: it holds all that it has and does nothing.
     pub fn freeze(&self) {
         signal(self.child.id(), "STOP");

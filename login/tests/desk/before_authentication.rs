@@ -69,7 +69,7 @@ async fn a_stranger_may_not_say_much_nor_try_often() {
 async fn strangers_of_one_address_are_bounded_and_who_proves_itself_is_none() {
     let (_world, login, _gateway, _) = World::small_with(|settings| {
         settings.unauthenticated_per_ip_max = 2;
-        settings.switch_answer_within_s = 60;
+        settings.redirect_answer_within_s = 60;
     })
     .await;
     let mut device = Device::connect(login.addr(), SIM).await;

@@ -12,8 +12,8 @@ async fn a_terminal_with_a_genuine_code_is_sent_on_while_the_database_is_away() 
     for _ in 0..2 {
         let mut device = Device::connect(login.addr(), SIM).await;
         assert_eq!(device.authenticate(&code).await, 0);
-        let switch = device.receive().await.expect("where to go");
-        assert_eq!(parameters(&switch)[6], gateway.port().to_string());
+        let redirect = device.receive().await.expect("where to go");
+        assert_eq!(parameters(&redirect)[6], gateway.port().to_string());
     }
     let mut stranger = Device::connect(login.addr(), "13900000099").await;
     stranger.send(0x0100, &Device::registration("")).await;

@@ -4,6 +4,6 @@
 mod before_authentication;
 mod clients;
 mod locked_out;
+mod redirect;
 mod splice;
 mod support;
-mod switch;

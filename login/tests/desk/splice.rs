@@ -34,8 +34,8 @@ async fn one_that_refuses_is_spliced_through_and_the_next_time_at_once() {
     let code = device.register("").await.expect("known");
     let authentication = device.send(0x0102, code.as_bytes()).await;
     assert_eq!(device.reply_to(authentication).await, 0);
-    let switch = device.receive().await.expect("where to go");
-    device.send(0x0001, &answer(switch.serial, 0x8105, 3)).await;
+    let redirect = device.receive().await.expect("where to go");
+    device.send(0x0001, &answer(redirect.serial, 0x8105, 3)).await;
 
     let mut link = gateway.accept().await;
     assert_eq!((link.who.source, link.who.destination), (device.addr(), login.addr()));
@@ -45,7 +45,7 @@ async fn one_that_refuses_is_spliced_through_and_the_next_time_at_once() {
     assert_eq!(link.receive().await.expect("what it said since").id, 0x0001);
     // Its authentication was answered once: the next that it hears is the answer to its report.
     assert_through(&mut device, &mut link).await;
-    assert_eq!((login.stats().switch_refused, login.stats().splices), (1, 1));
+    assert_eq!((login.stats().redirect_refused, login.stats().splices), (1, 1));
     drop(device);
     link.assert_closed().await;
     wait_for_count(&login, "spliced", 0, |stats| stats.splices).await;
@@ -55,7 +55,7 @@ async fn one_that_refuses_is_spliced_through_and_the_next_time_at_once() {
     assert_eq!(device.authenticate(&code).await, 0);
     let mut link = gateway.let_in().await;
     assert_through(&mut device, &mut link).await;
-    assert_eq!((login.stats().switches, login.stats().spliced), (1, 2));
+    assert_eq!((login.stats().redirects, login.stats().spliced), (1, 2));
     login.shutdown().await;
     device.assert_closed().await;
     link.assert_closed().await;
@@ -63,7 +63,8 @@ async fn one_that_refuses_is_spliced_through_and_the_next_time_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_ignores_it_is_spliced_through_with_what_it_said_meanwhile() {
-    let (_world, login, gateway, _) = World::small_with(|settings| settings.switch_answer_within_s = 1).await;
+    let (_world, login, gateway, _) =
+        World::small_with(|settings| settings.redirect_answer_within_s = 1).await;
     let mut device = Device::connect(login.addr(), SIM).await;
     let code = device.register("").await.expect("known");
     // Its authentication and its first report in one piece, before it can know of any command.
@@ -82,18 +83,19 @@ async fn one_that_ignores_it_is_spliced_through_with_what_it_said_meanwhile() {
         link.reply(serial, 0x0200, 0).await;
         assert_eq!(device.reply_to(serial).await, 0, "acknowledged by the gateway, and by nobody before");
     }
-    assert_eq!(login.stats().switch_ignored, 1);
+    assert_eq!(login.stats().redirect_ignored, 1);
     login.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_says_it_would_go_and_stays_is_spliced_through() {
-    let (_world, login, gateway, _) = World::small_with(|settings| settings.switch_leave_within_s = 1).await;
+    let (_world, login, gateway, _) =
+        World::small_with(|settings| settings.redirect_leave_within_s = 1).await;
     let mut device = Device::connect(login.addr(), SIM).await;
     let code = device.register("").await.expect("known");
     assert_eq!(device.authenticate(&code).await, 0);
-    let switch = device.receive().await.expect("where to go");
-    device.send(0x0001, &answer(switch.serial, 0x8105, 0)).await;
+    let redirect = device.receive().await.expect("where to go");
+    device.send(0x0001, &answer(redirect.serial, 0x8105, 0)).await;
     let mut link = gateway.let_in().await;
     assert_eq!(link.receive().await.expect("what it said since").id, 0x0001);
     assert_through(&mut device, &mut link).await;
@@ -102,7 +104,7 @@ async fn one_that_says_it_would_go_and_stays_is_spliced_through() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_has_too_much_to_say_to_wait_is_spliced_through_at_once() {
-    let (_world, login, gateway, _) = World::small_with(|settings| settings.switch_bytes_max = 2_000).await;
+    let (_world, login, gateway, _) = World::small_with(|settings| settings.redirect_bytes_max = 2_000).await;
     let mut device = Device::connect(login.addr(), SIM).await;
     let code = device.register("").await.expect("known");
     assert_eq!(device.authenticate(&code).await, 0);
@@ -127,14 +129,14 @@ async fn one_with_a_code_that_no_command_can_carry_is_spliced_through_at_once() 
     assert_eq!(device.authenticate("its;own").await, 0);
     let mut link = gateway.let_in().await;
     assert_through(&mut device, &mut link).await;
-    assert_eq!(login.stats().switches, 0);
+    assert_eq!(login.stats().redirects, 0);
     login.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_gateway_dies_the_terminal_is_closed_so_that_it_comes_back() {
     let (world, login, gateway, terminal) =
-        World::small_with(|settings| settings.switch_failures_max = 0).await;
+        World::small_with(|settings| settings.redirect_failures_max = 0).await;
     let mut device = Device::connect(login.addr(), SIM).await;
     let code = device.register("").await.expect("known");
     assert_eq!(device.authenticate(&code).await, 0);
@@ -157,7 +159,7 @@ async fn when_the_gateway_dies_the_terminal_is_closed_so_that_it_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_no_gateway_can_be_reached_the_terminal_is_closed() {
-    let (world, login, gateway, _) = World::small_with(|settings| settings.switch_failures_max = 0).await;
+    let (world, login, gateway, _) = World::small_with(|settings| settings.redirect_failures_max = 0).await;
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = taken.local_addr().expect("bound").port();
     drop((taken, gateway));
@@ -173,7 +175,7 @@ async fn when_no_gateway_can_be_reached_the_terminal_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_its_gateway_does_not_let_in_is_closed() {
     let (_world, login, gateway, _) = World::small_with(|settings| {
-        settings.switch_failures_max = 0;
+        settings.redirect_failures_max = 0;
         settings.splice_answer_within_s = 1;
     })
     .await;
@@ -196,7 +198,7 @@ async fn one_that_its_gateway_does_not_let_in_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_side_that_takes_nothing_is_not_read_for() {
-    let (_world, login, gateway, _) = World::small_with(|settings| settings.switch_failures_max = 0).await;
+    let (_world, login, gateway, _) = World::small_with(|settings| settings.redirect_failures_max = 0).await;
     let mut device = Device::connect(login.addr(), SIM).await;
     let code = device.register("").await.expect("known");
     assert_eq!(device.authenticate(&code).await, 0);
@@ -218,7 +220,7 @@ async fn a_side_that_takes_nothing_is_not_read_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn splices_at_once_are_bounded() {
     let (world, login, gateway, _) = World::small_with(|settings| {
-        settings.switch_failures_max = 0;
+        settings.redirect_failures_max = 0;
         settings.splices_max = 1;
     })
     .await;
@@ -246,7 +248,7 @@ async fn splices_at_once_are_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_splice_ends() {
     let (_world, login, gateway, _) = World::small_with(|settings| {
-        settings.switch_failures_max = 0;
+        settings.redirect_failures_max = 0;
         settings.splice_idle_s = 1;
     })
     .await;

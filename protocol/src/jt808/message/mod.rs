@@ -8,9 +8,9 @@ mod batch;
 mod general_reply;
 mod location_answer;
 mod media;
+mod redirect;
 mod registration;
 mod retransmission;
-mod server_switch;
 mod server_time;
 
 pub use authentication::{Authentication, IMEI_BYTES, SOFTWARE_BYTES};
@@ -18,9 +18,9 @@ pub use batch::{BatchItem, BatchItems, LocationBatch, encode_batch};
 pub use general_reply::{GeneralReply, ReplyResult};
 pub use location_answer::LocationAnswer;
 pub use media::{MediaData, MediaEvent, MediaList, MediaListItem};
+pub use redirect::{ControlForm, Redirect, Unsayable};
 pub use registration::{RegisterAnswer, RegisterResult, Registration};
 pub use retransmission::Retransmission;
-pub use server_switch::{ControlForm, ServerSwitch, Unsayable};
 pub use server_time::ServerTime;
 
 use crate::jt808::{Edition, LocationReport, id};

@@ -18,7 +18,7 @@ pub enum ControlForm {
 
 /// 0x8105 command 2 with connection control 0: connect to this server, and keep to it for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerSwitch<'a> {
+pub struct Redirect<'a> {
     /// The code to authenticate with there; the terminal's own one serves for everything else.
     pub code: &'a [u8],
     /// IP address or domain name, in ASCII.
@@ -41,10 +41,17 @@ pub struct Unsayable {
 }
 
 /// 0x8105's command for it.
-const SWITCH: u8 = 2;
+const CONNECT: u8 = 2;
 const SEPARATOR: u8 = b';';
 
-impl ServerSwitch<'_> {
+impl Redirect<'_> {
+    /// Appends the body that ends a redirect before its time: connect to the terminal's own server again. Nothing
+    /// follows the connection control.
+    pub fn encode_end(out: &mut Vec<u8>, form: ControlForm) {
+        out.push(CONNECT);
+        out.push(if form == ControlForm::Text { b'1' } else { 1 });
+    }
+
     /// Appends the body: command, connection control, code, dial point, user, password, address, TCP port, UDP port,
     /// time limit. The access point and its account stay the terminal's own.
     ///
@@ -57,7 +64,7 @@ impl ServerSwitch<'_> {
                 return Err(Unsayable { field });
             }
         }
-        out.push(SWITCH);
+        out.push(CONNECT);
         out.push(if form == ControlForm::Text { b'0' } else { 0 });
         let fields = [self.code, b"", b"", b"", self.host.as_bytes()];
         for field in fields {
@@ -81,14 +88,14 @@ impl ServerSwitch<'_> {
 mod tests {
     use super::*;
 
-    fn hex(switch: &ServerSwitch<'_>, form: ControlForm) -> String {
+    fn hex(redirect: &Redirect<'_>, form: ControlForm) -> String {
         let mut body = Vec::new();
-        switch.encode(&mut body, form).expect("can be said");
+        redirect.encode(&mut body, form).expect("can be said");
         hex::encode(body)
     }
 
-    const TO: ServerSwitch<'static> =
-        ServerSwitch { code: b"AQx-9_", host: "gw1.example", tcp_port: 6608, udp_port: 0, limit_min: 30 };
+    const TO: Redirect<'static> =
+        Redirect { code: b"AQx-9_", host: "gw1.example", tcp_port: 6608, udp_port: 0, limit_min: 30 };
 
     // By hand from the order of command 2: control;code;dial point;user;password;address;TCP;UDP;limit.
     #[test]
@@ -109,14 +116,14 @@ mod tests {
         // 6608 = 19d0, 0 = 0000, 30 = 001e
         let expected = "02003b4151782d395f3b3b3b3b6777312e6578616d706c653b19d03b00003b001e";
         assert_eq!(hex(&TO, ControlForm::RawWords), expected);
-        let with_separators = ServerSwitch { tcp_port: 0x3b3b, limit_min: 59, ..TO };
+        let with_separators = Redirect { tcp_port: 0x3b3b, limit_min: 59, ..TO };
         let expected = "02003b4151782d395f3b3b3b3b6777312e6578616d706c653b3b3b3b00003b003b";
         assert_eq!(hex(&with_separators, ControlForm::RawWords), expected);
     }
 
     #[test]
     fn the_largest_numbers_and_any_bytes_of_a_code() {
-        let wide = ServerSwitch {
+        let wide = Redirect {
             code: &[0x7e, 0x7d, 0xb2, 0xe2],
             host: "2001:db8::1",
             tcp_port: 65_535,
@@ -129,14 +136,14 @@ mod tests {
 
     #[test]
     fn what_would_be_read_as_another_field_is_not_written() {
-        for (switch, field) in [
-            (ServerSwitch { code: b"a;b", ..TO }, "code"),
-            (ServerSwitch { code: b"", ..TO }, "code"),
-            (ServerSwitch { host: "gw1;6608", ..TO }, "host"),
-            (ServerSwitch { host: "", ..TO }, "host"),
+        for (redirect, field) in [
+            (Redirect { code: b"a;b", ..TO }, "code"),
+            (Redirect { code: b"", ..TO }, "code"),
+            (Redirect { host: "gw1;6608", ..TO }, "host"),
+            (Redirect { host: "", ..TO }, "host"),
         ] {
             let mut body = Vec::new();
-            assert_eq!(switch.encode(&mut body, ControlForm::Text), Err(Unsayable { field }));
+            assert_eq!(redirect.encode(&mut body, ControlForm::Text), Err(Unsayable { field }));
             assert!(body.is_empty());
         }
     }

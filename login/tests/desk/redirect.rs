@@ -2,7 +2,7 @@
 
 use cluster::dispatch::Unfit;
 use cluster::{LinkChange, LinkStamp};
-use login::SwitchForm;
+use login::RedirectForm;
 
 use crate::support::{Device, Gateway, SIM, World, answer, node, parameters, wait_for_count};
 
@@ -12,13 +12,13 @@ async fn a_terminal_is_sent_to_its_gateway_and_goes() {
     let mut device = Device::connect(login.addr(), SIM).await;
     let code = device.register("").await.expect("known");
     assert_eq!(device.authenticate(&code).await, 0);
-    let switch = device.receive().await.expect("where to go");
+    let redirect = device.receive().await.expect("where to go");
     let port = gateway.port().to_string();
-    assert_eq!(parameters(&switch), ["0", &code, "", "", "", "127.0.0.1", &port, "0", "30"]);
-    device.send(0x0001, &answer(switch.serial, 0x8105, 0)).await;
+    assert_eq!(parameters(&redirect), ["0", &code, "", "", "", "127.0.0.1", &port, "0", "2"]);
+    device.send(0x0001, &answer(redirect.serial, 0x8105, 0)).await;
     drop(device);
-    wait_for_count(&login, "gone", 1, |stats| stats.switched).await;
-    assert_eq!((login.stats().switches, login.stats().spliced), (1, 0));
+    wait_for_count(&login, "gone", 1, |stats| stats.redirected).await;
+    assert_eq!((login.stats().redirects, login.stats().spliced), (1, 0));
 
     let arrivals = login.arrivals();
     assert_eq!(arrivals.awaited(), 1);
@@ -32,20 +32,20 @@ async fn a_terminal_is_sent_to_its_gateway_and_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_is_written_as_the_setting_says() {
     for (form, expected) in [
-        (SwitchForm::RawControl, &b"\x00;CODE;;;;127.0.0.1;PORT;0;7"[..]),
-        (SwitchForm::RawWords, b"\x00;CODE;;;;127.0.0.1;\xff\xff;\x00\x00;\x00\x07"),
+        (RedirectForm::RawControl, &b"\x00;CODE;;;;127.0.0.1;PORT;0;7"[..]),
+        (RedirectForm::RawWords, b"\x00;CODE;;;;127.0.0.1;\xff\xff;\x00\x00;\x00\x07"),
     ] {
         let (world, login, _gateway, _) = World::small_with(|settings| {
-            settings.switch_form = form;
-            settings.switch_limit_min = 7;
+            settings.redirect_form = form;
+            settings.redirect_limit_min = 7;
         })
         .await;
         world.fleet.put("gw1", 65_535, 0, None);
         let mut device = Device::connect(login.addr(), SIM).await;
         let code = device.register("").await.expect("known");
         assert_eq!(device.authenticate(&code).await, 0);
-        let switch = device.receive().await.expect("where to go");
-        let mut said = switch.body[1..].to_vec();
+        let redirect = device.receive().await.expect("where to go");
+        let mut said = redirect.body[1..].to_vec();
         for (real, shown) in [(code.as_bytes(), &b"CODE"[..]), (b"65535", b"PORT")] {
             if let Some(at) = said.windows(real.len()).position(|window| window == real) {
                 said.splice(at..at + real.len(), shown.iter().copied());
@@ -66,9 +66,9 @@ async fn a_terminal_that_did_not_get_in_is_sent_elsewhere_and_spliced_in_the_end
         let mut device = Device::connect(login.addr(), SIM).await;
         let code = device.register("").await.expect("known");
         assert_eq!(device.authenticate(&code).await, 0);
-        let switch = device.receive().await.expect("where to go");
-        ports.push(parameters(&switch)[6].clone());
-        device.send(0x0001, &answer(switch.serial, 0x8105, 0)).await;
+        let redirect = device.receive().await.expect("where to go");
+        ports.push(parameters(&redirect)[6].clone());
+        device.send(0x0001, &answer(redirect.serial, 0x8105, 0)).await;
         device.assert_alive().await;
     }
     assert_eq!(ports, [gateway.port().to_string(), other.port().to_string()]);
@@ -91,8 +91,8 @@ async fn a_draining_gateway_gets_no_terminal() {
     let mut device = Device::connect(login.addr(), SIM).await;
     let code = device.register("").await.expect("known");
     assert_eq!(device.authenticate(&code).await, 0);
-    let switch = device.receive().await.expect("where to go");
-    assert_eq!(parameters(&switch)[6], other.port().to_string());
+    let redirect = device.receive().await.expect("where to go");
+    assert_eq!(parameters(&redirect)[6], other.port().to_string());
     login.shutdown().await;
 }
 
@@ -108,8 +108,8 @@ async fn without_a_gateway_a_terminal_is_closed_unanswered_and_tries_again() {
     world.fleet.put("gw1", gateway.port(), 0, None);
     let mut device = Device::connect(login.addr(), SIM).await;
     assert_eq!(device.authenticate(&code).await, 0);
-    let switch = device.receive().await.expect("where to go");
-    assert_eq!(parameters(&switch)[6], gateway.port().to_string());
+    let redirect = device.receive().await.expect("where to go");
+    assert_eq!(parameters(&redirect)[6], gateway.port().to_string());
     login.shutdown().await;
 }
 
