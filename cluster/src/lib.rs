@@ -8,13 +8,17 @@ mod bus;
 mod listener;
 mod newcomers;
 mod node;
+mod nodes;
 mod seam;
+mod sighting;
 mod view;
 
-pub use alone::Alone;
+pub use alone::{Alone, AloneNodes, Measurement};
 pub use bus::Bus;
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
+pub use nodes::{ClusterReport, DrainError, NodeReport, Nodes};
 pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
+pub use sighting::{CLOCK_OFFSET_MAX_MS, MISSED_MAX, Sighting, Sightings};
 pub use view::{Leader, Member, View, Views};
