@@ -63,6 +63,7 @@ pub struct MediaServer {
     viewer_addr: SocketAddr,
     live_addr: SocketAddr,
     hub: HubHandle,
+    views: Arc<Views>,
     pictures: PictureThread,
     counters: Arc<Counters>,
     tasks: TaskTracker,
@@ -133,7 +134,7 @@ impl MediaServer {
             settings: Arc::clone(&settings),
             hub: handle.clone(),
             viewers: deps.viewers,
-            views,
+            views: Arc::clone(&views),
             counters: Arc::clone(&counters),
             tasks: tasks.clone(),
             playlists: parking_lot::Mutex::default(),
@@ -147,7 +148,7 @@ impl MediaServer {
             stop: stop.clone(),
         });
         tasks.spawn(port.accept(viewer));
-        Ok(Self { viewer_addr, live_addr, hub: handle, pictures, counters, tasks, stop })
+        Ok(Self { viewer_addr, live_addr, hub: handle, views, pictures, counters, tasks, stop })
     }
 
     /// Where viewers reach it.
@@ -163,6 +164,11 @@ impl MediaServer {
     /// What it has counted since it started.
     pub fn stats(&self) -> Stats {
         self.counters.snapshot()
+    }
+
+    /// How many watch now.
+    pub fn viewers(&self) -> usize {
+        self.views.count()
     }
 
     /// Ends every stream (0x9102 to its terminal), every view and every listener. Takes some seconds at most.

@@ -124,6 +124,11 @@ impl Views {
         Ok(View { views: Arc::clone(self), id, stop })
     }
 
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.running.lock().len()
+    }
+
     /// Makes `view` one that lives from request to request, or gives the one that its opener has by now: of
     /// requests that came together each opened its own.
     pub(crate) fn keep(
