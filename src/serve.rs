@@ -10,7 +10,8 @@ use std::time::Duration;
 use access::Access;
 use anyhow::{Context, Result, bail, ensure};
 use api::Certificate;
-use cluster::{Advertise, Alone, Bus, Events, Terminals};
+use chrono::Utc;
+use cluster::{Advertise, Alone, AloneNodes, Bus, DIALECT, Events, Incarnation, Limits, NodeInfo, Terminals};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::database::{Care, Database};
 use crate::demo::Demo;
 use crate::metrics::{Meters, Metrics, NodeMeter};
+use crate::node::LoadMeter;
 use crate::secrets::Secrets;
 use crate::viewers::Rights;
 
@@ -69,6 +71,17 @@ impl Roles {
         );
         Ok(Self { media: named.contains(&Role::Media), api: named.contains(&Role::Api) })
     }
+
+    /// As a node tells them to others.
+    fn told(self) -> Vec<cluster::Role> {
+        let runs = |role: &cluster::Role| match role {
+            cluster::Role::Login => false,
+            cluster::Role::Gateway => true,
+            cluster::Role::Media => self.media,
+            cluster::Role::Api => self.api,
+        };
+        cluster::Role::ALL.into_iter().filter(runs).collect()
+    }
 }
 
 /// Everything that runs in this process.
@@ -78,6 +91,7 @@ struct Node {
     media: Option<Arc<media::MediaServer>>,
     gateway: gateway::Gateway,
     metrics: Option<Metrics>,
+    _load: LoadMeter,
     care: Care,
     database: Database,
     tls: bool,
@@ -139,15 +153,14 @@ impl Node {
             None
         };
 
+        let place = media.as_ref().map(|media| cluster::MediaServer {
+            viewer: dialled(config.media.advertise.as_ref(), media.viewer_addr()),
+            tls: tls.is_some(),
+        });
+        let meters = Meters { gateway: Some(gateway.meter()), media: media.clone() };
+        let load = LoadMeter::start(data, meters.clone());
+
         let api = if roles.api {
-            let place = media.as_ref().map(|media| cluster::MediaServer {
-                viewer: config
-                    .media
-                    .advertise
-                    .clone()
-                    .unwrap_or(Advertise { host: None, port: media.viewer_addr().port() }),
-                tls: tls.is_some(),
-            });
             let settings = api::Settings {
                 web: config.web.listener(),
                 public_docs: config.web.public_docs.unwrap_or(demo),
@@ -164,6 +177,10 @@ impl Node {
                 access: access.clone(),
                 events: Arc::clone(&events),
                 terminals: Arc::clone(&terminals),
+                nodes: Arc::new(AloneNodes {
+                    info: node_info(&config, roles, &gateway, place.clone())?,
+                    measured: load.measured(),
+                }),
                 placement: Arc::new(Alone { media: place }),
                 media: media.clone().map(|media| media as Arc<dyn cluster::Media>),
                 tls: tls.clone(),
@@ -173,7 +190,7 @@ impl Node {
             None
         };
 
-        let metrics = metrics(&config, &gateway, media.as_ref(), &care).await?;
+        let metrics = metrics(&config, meters, &care).await?;
 
         let mut demo = demo.then(|| Demo::start(care.ready(), db.clone(), data, gateway.addr()));
         if let Some(demo) = demo.as_mut().filter(|_| care.is_ready()) {
@@ -185,6 +202,7 @@ impl Node {
             media,
             gateway,
             metrics,
+            _load: load,
             care,
             database,
             tls: tls.is_some(),
@@ -236,13 +254,7 @@ impl Node {
 }
 
 /// The listener for Prometheus and probes. Where its usual port is taken and nobody chose it, the node goes without.
-async fn metrics(
-    config: &Config,
-    gateway: &gateway::Gateway,
-    media: Option<&Arc<media::MediaServer>>,
-    care: &Care,
-) -> Result<Option<Metrics>> {
-    let meters = Meters { gateway: Some(gateway.meter()), media: media.cloned() };
+async fn metrics(config: &Config, meters: Meters, care: &Care) -> Result<Option<Metrics>> {
     let node = NodeMeter { node: config.gateway.node.clone(), database: Arc::new(care.watch()) };
     let is_there = care.watch();
     let readiness =
@@ -255,6 +267,33 @@ async fn metrics(
         }
         Err(error) => Err(error),
     }
+}
+
+/// What this node says of itself.
+fn node_info(
+    config: &Config,
+    roles: Roles,
+    gateway: &gateway::Gateway,
+    media: Option<cluster::MediaServer>,
+) -> Result<NodeInfo> {
+    Ok(NodeInfo {
+        node: config.gateway.node.parse().context("name the node")?,
+        incarnation: Incarnation(rand::random()),
+        dialect: DIALECT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        roles: roles.told(),
+        // No other node is there to call it.
+        seams: Advertise { host: None, port: 0 },
+        gateway: Some(dialled(config.gateway.advertise.as_ref(), gateway.addr())),
+        media,
+        limits: Limits { terminals: u32::try_from(config.gateway.connections_max).unwrap_or(u32::MAX) },
+        started_at: Utc::now(),
+    })
+}
+
+/// What others dial to reach a listener: what is advertised, else its port on the host that they know already.
+fn dialled(advertise: Option<&Advertise>, bound: SocketAddr) -> Advertise {
+    advertise.cloned().unwrap_or(Advertise { host: None, port: bound.port() })
 }
 
 /// The built console: beside the program, where a package puts it, or in the source tree.
