@@ -161,14 +161,14 @@ impl MediaServer {
         self.live_addr
     }
 
+    /// How many views run.
+    pub fn viewers(&self) -> usize {
+        self.views.count()
+    }
+
     /// What it has counted since it started.
     pub fn stats(&self) -> Stats {
         self.counters.snapshot()
-    }
-
-    /// How many watch now.
-    pub fn viewers(&self) -> usize {
-        self.views.count()
     }
 
     /// Ends every stream (0x9102 to its terminal), every view and every listener. Takes some seconds at most.

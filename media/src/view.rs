@@ -103,6 +103,11 @@ impl Views {
         }
     }
 
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.running.lock().len()
+    }
+
     /// Registers a view that ends when `stop` is cancelled, which a revoked right does.
     pub(crate) fn open(
         self: &Arc<Self>,
@@ -122,11 +127,6 @@ impl Views {
         running.insert(id, Watching { account, terminal: stream.terminal, stop: stop.clone() });
         self.counters.views.one();
         Ok(View { views: Arc::clone(self), id, stop })
-    }
-
-    /// How many run.
-    pub(crate) fn count(&self) -> usize {
-        self.running.lock().len()
     }
 
     /// Makes `view` one that lives from request to request, or gives the one that its opener has by now: of
