@@ -58,6 +58,7 @@ impl Nodes for AloneNodes {
             measured_at_ms: at.timestamp_millis(),
             clock_offset_ms: 0,
             is_draining: false,
+            copies: Vec::new(),
         };
         let member = Member { info: self.info.clone(), is_draining: false };
         let view = View { members: [(node.clone(), member)].into(), ..View::default() };

@@ -138,6 +138,7 @@ mod tests {
             measured_at_ms: 0,
             clock_offset_ms: 0,
             is_draining: false,
+            copies: Vec::new(),
         };
         (id(name), sighting)
     }

@@ -29,6 +29,8 @@ pub struct Sighting {
     pub clock_offset_ms: i64,
     /// Whether it said that it is draining.
     pub is_draining: bool,
+    /// The spools of which it keeps a copy that is not stored yet: whose, and of which life.
+    pub copies: Vec<(NodeId, Incarnation)>,
 }
 
 impl Sighting {

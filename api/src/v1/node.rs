@@ -123,7 +123,7 @@ async fn mark(scope: &Scope, state: Data<State>, node: NodeId, is_draining: bool
 fn shown(report: NodeReport) -> Node {
     let seen = report.is_seen();
     let NodeReport { info, leads, is_draining, sighting } = report;
-    // Other nodes need to know the incarnation, the dialect and where to call it; people do not.
+    // Nodes need to know each other's incarnation, dialect, address for calls and copies; people do not.
     let NodeInfo {
         node,
         incarnation: _,
@@ -147,7 +147,7 @@ fn shown(report: NodeReport) -> Node {
         leads,
         draining: is_draining,
         seen,
-        sighting: sighting.map(|sighting| heard(&sighting)),
+        sighting: sighting.map(heard),
     }
 }
 
@@ -160,9 +160,10 @@ fn role(role: cluster::Role) -> NodeRole {
     }
 }
 
-fn heard(sighting: &Sighting) -> NodeSighting {
+fn heard(sighting: Sighting) -> NodeSighting {
     let clock_right = sighting.has_right_clock();
-    let Sighting { incarnation: _, missed, load, measured_at_ms, clock_offset_ms, is_draining } = *sighting;
+    let Sighting { incarnation: _, missed, load, measured_at_ms, clock_offset_ms, is_draining, copies: _ } =
+        sighting;
     let cluster::Load {
         terminals,
         viewers,

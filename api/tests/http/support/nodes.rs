@@ -75,6 +75,7 @@ impl MadeUp {
             measured_at_ms: 1_000,
             clock_offset_ms,
             is_draining: false,
+            copies: Vec::new(),
         };
         self.0.lock().expect("no panic").sightings.insert(id(name), sighting);
     }
