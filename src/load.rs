@@ -90,8 +90,8 @@ fn memory() -> Option<(u64, u64)> {
 /// Bytes in use and of all.
 fn storage(folder: &Path) -> Option<(u64, u64)> {
     let disk = statvfs(folder).ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(disk.fragment_size());
-    let (all, free) = (bytes(disk.blocks()), bytes(disk.blocks_free()));
+    let block = disk.fragment_size();
+    let (all, free) = (disk.blocks() * block, disk.blocks_free() * block);
     Some((all.saturating_sub(free), all))
 }
 
