@@ -15,6 +15,7 @@ mod load;
 mod member;
 mod metrics;
 mod migrate;
+mod node;
 mod openapi_document;
 mod place;
 mod proxy;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use chrono::Utc;
-use cluster::etcd::{EtcdSettings, Membership};
+use async_trait::async_trait;
+use cluster::etcd::{Agreement, EtcdSettings, Membership};
 use cluster::proxy::{ClusterSecret, Unsealer};
 use cluster::{
-    Advertise, Bus, CopyMates, Credentials, Fence, FromView, Incarnation, Limits, Load, Lookout, Media,
-    NodeId, NodeInfo, NodeServer, NodeStatus, Peers, RemoteEvents, RemoteLinks, RemoteMedia, RemoteTerminals,
-    Role, Served, Terminals, View, Views,
+    Advertise, Bus, ClusterReport, CopyMates, Credentials, DrainError, Fence, FromView, Incarnation, Limits, Load, Lookout, Measurement, Media,
+    NodeId, NodeInfo, NodeServer, NodeStatus, Nodes, Peers, RemoteEvents, RemoteLinks, RemoteMedia, RemoteTerminals,
+    Role, Served, SightingsSeen, Terminals, View, Views,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,7 +24,6 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::holding::Holding;
-use crate::load::Machine;
 use crate::metrics::ClusterMeter;
 
 /// A node of a cluster: what its roles need before they start. Lives as long as they do.
@@ -50,7 +50,8 @@ pub(crate) struct Runs {
     pub(crate) bus: Arc<Bus>,
     pub(crate) gateway: Option<GatewayPart>,
     pub(crate) media: Option<MediaPart>,
-    pub(crate) machine: Arc<Machine>,
+    /// What it carries, as it last looked.
+    pub(crate) measured: watch::Receiver<Measurement>,
 }
 
 /// The node's gateway.
@@ -243,26 +244,18 @@ impl Member {
         let (incarnation, fence, node) = (self.incarnation, Arc::clone(&self.fence), self.node.clone());
         let views = self.views.subscribe();
         let control = runs.gateway.as_ref().map(|part| part.control.clone());
-        let server = runs.media.as_ref().map(|part| Arc::clone(&part.server));
-        let machine = Arc::clone(&runs.machine);
+        let measured = runs.measured.clone();
         Arc::new(move || {
             let gateway = control.as_ref().map(gateway::Control::stats);
             let view = views.borrow().clone();
-            let machine = machine.look();
             NodeStatus {
                 incarnation,
                 load: Load {
+                    // counted now: dispatch takes it for what it is at the time of the answer
                     terminals: gateway
                         .as_ref()
                         .map_or(0, |stats| u32::try_from(stats.terminals).unwrap_or(u32::MAX)),
-                    viewers: server
-                        .as_ref()
-                        .map_or(0, |server| u32::try_from(server.viewers()).unwrap_or(u32::MAX)),
-                    cpu_permille: machine.cpu_permille,
-                    memory_bytes: machine.memory_bytes,
-                    memory_max_bytes: machine.memory_max_bytes,
-                    storage_bytes: machine.storage_bytes,
-                    storage_max_bytes: machine.storage_max_bytes,
+                    ..measured.borrow().load
                 },
                 is_draining: view.members.get(&node).is_some_and(|member| member.is_draining),
                 now: Utc::now(),
@@ -297,6 +290,12 @@ impl Joined {
         FromView { views, sightings: self.lookout.sightings() }
     }
 
+    /// The nodes of the cluster, as seen from here.
+    pub(crate) fn nodes(&self, views: Views) -> Arc<dyn Nodes> {
+        let (node, sightings) = (self.node.clone(), self.lookout.sightings());
+        Arc::new(Seen { node, views, sightings, agreement: self.membership.agreement() })
+    }
+
     /// Resolves when this node is no member any more, for good: another process has its name, or the cluster speaks
     /// another dialect.
     pub(crate) async fn ended(&self) -> anyhow::Error {
@@ -327,6 +326,39 @@ pub(crate) fn alone(secret: ClusterSecret) -> gateway::Membership {
         // for ever: nobody changes it
         peers: watch::channel(None).1,
         splices: Arc::new(Seals(Unsealer::new(secret))),
+    }
+}
+
+/// The nodes of the cluster, for people.
+struct Seen {
+    node: NodeId,
+    views: Views,
+    sightings: SightingsSeen,
+    agreement: Arc<Agreement>,
+}
+
+impl Seen {
+    fn ensure_there(&self, node: &NodeId) -> Result<(), DrainError> {
+        let is_there = self.views.borrow().members.contains_key(node);
+        if is_there { Ok(()) } else { Err(DrainError::NotFound(node.clone())) }
+    }
+}
+
+#[async_trait]
+impl Nodes for Seen {
+    fn report(&self) -> ClusterReport {
+        let away = self.agreement.away().borrow().as_ref().map(|away| away.since);
+        ClusterReport::of(self.node.clone(), &self.views.borrow(), &self.sightings.borrow(), away)
+    }
+
+    async fn drain(&self, node: &NodeId) -> Result<(), DrainError> {
+        self.ensure_there(node)?;
+        self.agreement.mark_draining(node).await.map_err(|_| DrainError::Unavailable)
+    }
+
+    async fn undrain(&self, node: &NodeId) -> Result<(), DrainError> {
+        self.ensure_there(node)?;
+        self.agreement.unmark(node).await.map_err(|_| DrainError::Unavailable)
     }
 }
 

@@ -11,7 +11,9 @@ use access::Access;
 use anyhow::{Context, Result, bail, ensure};
 use api::Certificate;
 use cluster::dispatch::{Candidate, Candidates};
-use cluster::{Advertise, Alone, Bus, Events, NodeId, Placement, SightingsSeen, Terminals, Views};
+use cluster::{
+    Advertise, Alone, AloneNodes, Bus, Events, NodeId, Nodes, Placement, SightingsSeen, Terminals, Views,
+};
 use db::Db;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -24,9 +26,9 @@ use crate::config::Config;
 use crate::database::{Care, Database};
 use crate::demo::Demo;
 use crate::leader::{Leadership, Own};
-use crate::load::Machine;
 use crate::member::{GatewayPart, Joined, MediaPart, Member, Runs};
 use crate::metrics::{Meters, Metrics, NodeMeter};
+use crate::node::LoadMeter;
 use crate::secrets::Secrets;
 use crate::viewers::Rights;
 
@@ -108,6 +110,7 @@ struct Node {
     _leadership: Option<AbortOnDropHandle<()>>,
     gateway: Option<gateway::Gateway>,
     metrics: Option<Metrics>,
+    _load: LoadMeter,
     care: Care,
     database: Database,
     tls: bool,
@@ -170,19 +173,25 @@ impl Node {
             cluster::MediaServer { viewer, tls: tls.is_some() }
         });
 
+        let load = LoadMeter::start(data, gateway.as_ref().map(gateway::Gateway::control), media.clone());
         let mut seams = Seams {
             terminals,
             placement: Arc::new(Alone { media: place.clone() }),
             media: media.clone().map(|media| media as Arc<dyn cluster::Media>),
             gateways: gateway.as_ref().map(|gateway| only_gateway(gateway, &config)),
+            nodes: Arc::new(AloneNodes {
+                info: alone(&config, roles, gateway.as_ref(), place.clone()),
+                measured: load.measured(),
+            }),
         };
         let mut joined = None;
         let mut leadership = None;
         if let Some(member) = &member {
-            let runs = runs(&config, member, roles, &bus, gateway.as_ref(), media.as_ref().zip(place), data);
+            let runs = runs(&config, member, roles, &bus, gateway.as_ref(), media.as_ref().zip(place), &load);
             let node = member.join(runs).await?;
             seams.media = Some(member.media(seams.media.take()));
             seams.placement = Arc::new(node.placement(member.peers.views().clone()));
+            seams.nodes = node.nodes(member.peers.views().clone());
             seams.gateways = Some(Arc::new(InView {
                 views: member.peers.views().clone(),
                 sightings: node.lookout.sightings(),
@@ -237,6 +246,7 @@ impl Node {
             _leadership: leadership,
             gateway,
             metrics,
+            _load: load,
             care,
             database,
             tls: tls.is_some(),
@@ -323,6 +333,7 @@ struct Seams {
     placement: Arc<dyn Placement>,
     media: Option<Arc<dyn cluster::Media>>,
     gateways: Option<Arc<dyn login::Gateways>>,
+    nodes: Arc<dyn Nodes>,
 }
 
 async fn start_gateway(
@@ -398,6 +409,7 @@ async fn start_api(
         access: access.clone(),
         events: Arc::clone(events),
         terminals: Arc::clone(&seams.terminals),
+        nodes: Arc::clone(&seams.nodes),
         placement: Arc::clone(&seams.placement),
         media: seams.media.clone(),
         tls,
@@ -413,7 +425,7 @@ fn runs(
     bus: &Arc<Bus>,
     gateway: Option<&gateway::Gateway>,
     media: Option<(&Arc<media::MediaServer>, cluster::MediaServer)>,
-    data: &Path,
+    load: &LoadMeter,
 ) -> Runs {
     Runs {
         roles: roles.names(),
@@ -427,7 +439,33 @@ fn runs(
             control: gateway.control(),
         }),
         media: media.map(|(server, dial)| MediaPart { dial, server: Arc::clone(server) }),
-        machine: Arc::new(Machine::new(data)),
+        measured: load.measured(),
+    }
+}
+
+/// What a node that is alone says of itself.
+fn alone(
+    config: &Config,
+    roles: Roles,
+    gateway: Option<&gateway::Gateway>,
+    media: Option<cluster::MediaServer>,
+) -> cluster::NodeInfo {
+    let dial = |gateway: &gateway::Gateway| {
+        let advertise = config.gateway.advertise.clone();
+        advertise.unwrap_or(Advertise { host: None, port: gateway.addr().port() })
+    };
+    cluster::NodeInfo {
+        node: crate::member::only_node(),
+        incarnation: cluster::Incarnation(rand::random()),
+        dialect: cluster::DIALECT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        roles: roles.names(),
+        // no other node is there to call it
+        seams: Advertise { host: None, port: 0 },
+        gateway: gateway.map(dial),
+        media,
+        limits: cluster::Limits { terminals: u32::try_from(config.gateway.connections_max).unwrap_or(u32::MAX) },
+        started_at: chrono::Utc::now(),
     }
 }
 

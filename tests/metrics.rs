@@ -1,9 +1,16 @@
-//! Every node says what it counts to whoever scrapes it, and whether it lives and can serve.
+//! Every node says what it counts to whoever scrapes it, and whether it lives and can serve; and to operators what it
+//! carries.
 
 mod support;
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
-use support::{Options, Platform};
+use serde_json::{Value, json};
+use support::{Options, PASSWORD, Platform, wait_until};
+
+/// How long a condition may take.
+const WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_reads_what_the_roles_count() {
@@ -38,4 +45,55 @@ async fn prometheus_reads_what_the_roles_count() {
     let url = format!("http://{}/metrics", platform.ready.metrics);
     let posted = support::http().post(url).send().await.expect("answered");
     assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_alone_tells_operators_what_it_carries() {
+    let options = Options::default()
+        .env("MOTORCADE__GATEWAY__ADMISSION", "open")
+        .env("MOTORCADE__GATEWAY__CONNECTIONS_MAX", "40");
+    let platform = Platform::start(options);
+    let http = support::http();
+    let login = json!({ "account": "admin", "password": PASSWORD });
+    let login = http.post(platform.url("/api/v1/auth/login")).json(&login).send().await.expect("answered");
+    let login: Value = login.json().await.expect("tokens");
+    let token = login["access_token"].as_str().expect("a token");
+    let read = async |path: &str| -> Value {
+        let reply = http.get(platform.url(path)).bearer_auth(token).send().await.expect("answered");
+        assert_eq!(reply.status(), StatusCode::OK, "{path}");
+        reply.json().await.expect("JSON")
+    };
+
+    let fleet = sim::Fleet::start(sim::Settings {
+        gateway: platform.ready.gateway.to_string(),
+        terminals: 3,
+        ..sim::Settings::default()
+    })
+    .expect("the settings fit");
+    let node = wait_until("three terminals", WITHIN, async || {
+        let node = read("/api/v1/nodes/motorcade").await;
+        (node["sighting"]["load"]["terminals"] == 3).then_some(node)
+    })
+    .await;
+    assert_eq!(node["roles"], json!(["gateway", "media", "api"]), "{node}");
+    assert_eq!(
+        (&node["seen"], &node["leads"], &node["draining"]),
+        (&json!(true), &json!(false), &json!(false))
+    );
+    assert_eq!(node["terminals_max"], 40);
+    assert_eq!(node["gateway"], format!("*:{}", platform.ready.gateway.port()));
+    assert_eq!(node["media"], format!("*:{}", platform.ready.media.port()));
+    let load = &node["sighting"]["load"];
+    for (part, whole) in [("memory_bytes", "memory_max_bytes"), ("storage_bytes", "storage_max_bytes")] {
+        let number = |field: &str| load[field].as_u64().expect("a number");
+        assert!((1..=number(whole)).contains(&number(part)), "{part}: {load}");
+    }
+
+    let cluster = read("/api/v1/nodes").await;
+    assert_eq!((&cluster["node"], &cluster["leader"]), (&json!("motorcade"), &Value::Null));
+    assert_eq!(cluster["nodes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(read("/api/v1/node-events").await["items"], json!([]));
+    let drain = http.post(platform.url("/api/v1/nodes/motorcade/drain")).bearer_auth(token).send().await;
+    assert_eq!(drain.expect("answered").status(), StatusCode::CONFLICT);
+    fleet.stop().await.expect("the terminals stop");
 }

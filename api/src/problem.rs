@@ -12,7 +12,7 @@ use actix_web::error::{PathError, PayloadError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use cluster::MediaError;
+use cluster::{DrainError, MediaError};
 use db::DbError;
 use openapi::problem::FieldError;
 use tracing::error;
@@ -228,6 +228,16 @@ impl From<MediaError> for Problem {
             MediaError::NotRunning(_) => Self::conflict("the stream is not running: open it first"),
             MediaError::NoPicture(_) => Self::conflict("the stream has given no picture yet"),
             MediaError::Busy => Self::unavailable("too many snapshots at once"),
+        }
+    }
+}
+
+impl From<DrainError> for Problem {
+    fn from(error: DrainError) -> Self {
+        match error {
+            DrainError::NotFound(_) => Self::not_found("node"),
+            DrainError::Unavailable => Self::unavailable("etcd is away"),
+            DrainError::Alone => Self::conflict("this node is alone: there is no other to drain it to"),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::console::{self, Console};
 use crate::health;
 use crate::problem::{Outcome, Problem};
 use crate::v1::{
-    account, alarm, company, event, live, login, me, pending, position, role, terminal, vehicle,
+    account, alarm, company, event, live, login, me, node, pending, position, role, terminal, vehicle,
 };
 
 /// Writes the list once: as the services behind the guard, and as the schemas that each of them names.
@@ -78,6 +78,11 @@ behind_the_guard![
     alarm::handle_alarm,
     alarm::unhandle_alarm,
     event::events,
+    node::list_nodes,
+    node::find_node,
+    node::drain_node,
+    node::undrain_node,
+    node::list_node_events,
 ];
 
 /// Health and v1.

@@ -9,7 +9,7 @@ use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, Data, PathConfig, PayloadConfig};
 use actix_web::{App, HttpServer};
 use chrono::FixedOffset;
-use cluster::{Events, Media, Placement, Terminals};
+use cluster::{Events, Media, Nodes, Placement, Terminals};
 use db::Db;
 use rustls::ServerConfig;
 use tokio::task::JoinHandle;
@@ -47,6 +47,8 @@ pub struct Deps {
     pub terminals: Arc<dyn Terminals>,
     /// Which media server serves a stream.
     pub placement: Arc<dyn Placement>,
+    /// The nodes of the cluster, for those who run it.
+    pub nodes: Arc<dyn Nodes>,
     /// Pictures of running streams; None where no media server can be asked from here.
     pub media: Option<Arc<dyn Media>>,
     /// Where set, the port speaks TLS only.
@@ -89,7 +91,7 @@ impl Api {
     /// # Errors
     /// [`StartError`] says which step failed.
     pub async fn start(settings: Settings, deps: Deps) -> Result<Self, StartError> {
-        let Deps { db, access, events, terminals, placement, media, tls } = deps;
+        let Deps { db, access, events, terminals, placement, nodes, media, tls } = deps;
         let zone = settings.cmsv6_time_offset_min.checked_mul(60).and_then(FixedOffset::east_opt);
         let cmsv6_zone = zone.ok_or(StartError::Setting("cmsv6.time_offset_min is no offset from UTC"))?;
         let console =
@@ -102,6 +104,7 @@ impl Api {
             events,
             terminals,
             placement,
+            nodes,
             media,
             latest,
             subscribers: Arc::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access::Access;
-use cluster::{Events, Media, Placement, Terminals};
+use cluster::{Events, Media, Nodes, Placement, Terminals};
 use db::{Db, DbError};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ pub(crate) struct State {
     pub(crate) events: Arc<dyn Events>,
     pub(crate) terminals: Arc<dyn Terminals>,
     pub(crate) placement: Arc<dyn Placement>,
+    pub(crate) nodes: Arc<dyn Nodes>,
     pub(crate) media: Option<Arc<dyn Media>>,
     /// Whose each terminal is, and its latest status.
     pub(crate) latest: Latest,

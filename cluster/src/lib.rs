@@ -17,6 +17,7 @@ mod links;
 mod listener;
 mod newcomers;
 mod node;
+mod nodes;
 mod order;
 mod placement;
 pub mod plan;
@@ -32,7 +33,7 @@ mod tls;
 mod view;
 mod wire;
 
-pub use alone::Alone;
+pub use alone::{Alone, AloneNodes, Measurement};
 pub use bus::Bus;
 pub use candidate::{
     Answer, Call, Candidate, Ended, Lead, LeaderKey, LeaseId, Registration, Request, Sight, Stranger,
@@ -44,6 +45,7 @@ pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links
 pub use listener::{Advertise, Listener, ListenerError};
 pub use newcomers::{Newcomer, Newcomers};
 pub use node::{DIALECT, Epoch, Incarnation, Limits, Load, NodeId, NodeIdError, NodeInfo, Role};
+pub use nodes::{ClusterReport, DrainError, NodeReport, Nodes};
 pub use order::{Order, OrderError, Orders};
 pub use placement::FromView;
 pub use remote::{

@@ -86,6 +86,49 @@ let pending = ["13800001111", "13800002222"].map((sim) => ({
   attempts: 4,
 }));
 
+const node = (name, roles, change = {}) => ({
+  name,
+  roles,
+  version: "0.1.0",
+  started_at: new Date(start - 7_200_000).toISOString(),
+  gateway: roles.includes("gateway") ? `${name}.example:6608` : null,
+  media: null,
+  terminals_max: 16_000,
+  leads: false,
+  draining: false,
+  seen: true,
+  sighting: {
+    missed: 0,
+    measured_at: new Date().toISOString(),
+    clock_offset_ms: 12,
+    clock_right: true,
+    draining: false,
+    load: {
+      terminals: roles.includes("gateway") ? 4_120 : 0,
+      viewers: 7,
+      cpu_permille: 183,
+      memory_bytes: 3.1 * 2 ** 30,
+      memory_max_bytes: 8 * 2 ** 30,
+      storage_bytes: 41 * 2 ** 30,
+      storage_max_bytes: 200 * 2 ** 30,
+    },
+  },
+  ...change,
+});
+const nodes = [
+  node("gw1", ["gateway"]),
+  node("gw2", ["gateway"], { seen: false, sighting: null }),
+  node("login1", ["login", "api"], { leads: true }),
+];
+const nodeEvents = Array.from({ length: 30 }, (_, n) => ({
+  id: 30 - n,
+  at: new Date(start - (n + 1) * 60_000).toISOString(),
+  node: "gw2",
+  kind: n % 2 ? "joined" : "lost",
+  epoch: 5,
+  detail: "",
+}));
+
 function position(n, ms) {
   const vehicle = vehicles[n];
   const wave = (at) => {
@@ -220,6 +263,17 @@ async function api(request, url, body, reply) {
     pending = pending.filter(({ sim }) => sim !== found[1]);
     return request.method === "POST" ? vehicles[0].terminals[0] : undefined;
   }
+  if (route === "GET /nodes") return { node: "login1", leader: { node: "login1", epoch: 5 }, etcd_away_since: null, nodes };
+  if (match("POST", /^\/nodes\/([a-z0-9-]+)\/(un)?drain$/)) {
+    const marked = nodes.find(({ name }) => name === found[1]);
+    if (!marked) throw failure(404, "Not Found", "no such node");
+    if (!marked.seen) throw failure(503, "Service Unavailable", "etcd is away");
+    marked.draining = !found[2];
+    const kind = marked.draining ? "draining" : "undrained";
+    nodeEvents.unshift({ id: nodeEvents[0].id + 1, at: new Date().toISOString(), node: marked.name, kind, epoch: 5, detail: "" });
+    return undefined;
+  }
+  if (route === "GET /node-events") return page(nodeEvents, url);
   if (match("GET", /^\/vehicles\/(\d+)\/track$/)) {
     const [from, to] = ["from", "to"].map((name) => Date.parse(url.searchParams.get(name)));
     const [first, last] = [Math.max(from, Date.now() - 3 * 3_600_000), Math.min(to, Date.now())];

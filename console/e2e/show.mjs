@@ -1,5 +1,5 @@
 // The browser test: signs in, sees 20 vehicles move on the map, opens one and reads the block code of the
-// right channel, rising, from the pixels of its live video.
+// right channel, rising, from the pixels of its live video; looks at the nodes.
 //
 //   MOTORCADE_URL=http://127.0.0.1:8080 MOTORCADE_PASSWORD=… node e2e/show.mjs [screenshot.png]
 //
@@ -153,6 +153,16 @@ async function run() {
       if (n > 0 && frame <= codes[n - 1].frame) throw new Error(`frame ${frame} after ${codes[n - 1].frame}`);
     }
     console.log(`channel ${CHANNEL} shows frames ${codes.map(({ frame }) => frame).join(", ")}`);
+  });
+
+  await failing("nodes", async () => {
+    await id("section-nodes").click();
+    await page.locator('[data-testid^="node-"] [data-testid="node-state"]').first().waitFor();
+    await id("node-events").waitFor();
+    const names = await page.locator(".nodes tbody th").allInnerTexts();
+    await id("section-vehicles").click();
+    await id("nodes").waitFor({ state: "detached" });
+    console.log(`nodes ${names.join(", ")}`);
   });
 
   if (screenshot) {

@@ -126,6 +126,27 @@ try {
     await id("pending-reject").click();
     await id("empty").waitFor();
   });
+  await visit("nodes", async () => {
+    await id("section-nodes").click();
+    await id("node-gw2").getByText("Not seen").waitFor();
+    await id("node-login1").getByText("Leader").waitFor();
+    await id("node-events-more").click();
+    await id("node-event-1").waitFor();
+  });
+  await visit("node-drained-and-taken-back", async () => {
+    const gw1 = id("node-gw1");
+    await gw1.getByTestId("node-drain").click();
+    await gw1.getByTestId("node-drain").click();
+    const state = (text) => gw1.getByTestId("node-state").getByText(text).waitFor();
+    await state("Draining");
+    await id("node-events").getByText("drains").first().waitFor();
+    await gw1.getByTestId("node-undrain").click();
+    await gw1.getByTestId("node-undrain").click();
+    await state("Serving");
+    await id("node-gw2").getByTestId("node-drain").click();
+    await id("node-gw2").getByTestId("node-drain").click();
+    await id("node-gw2").getByRole("alert").getByText("busy").waitFor();
+  });
   await visit("live-refused", async () => {
     await page.route("**/live", (route) =>
       route.fulfill({

@@ -5,6 +5,7 @@ import { createEffect, createSignal, For, Match, onCleanup, onMount, Show, Switc
 import { AlarmList } from "./alarms/AlarmList";
 import type { Client } from "./api/client";
 import type { Login } from "./api/login";
+import { Problem } from "./api/problem";
 import type { ConsoleSettings, Me } from "./api/types";
 import { ConsoleContext, may, type Console } from "./console";
 import { exposeForTests } from "./debug";
@@ -13,18 +14,20 @@ import { VehicleList } from "./fleet/VehicleList";
 import { t, zone, type Key } from "./i18n";
 import type { FleetMap } from "./map/fleet-map";
 import { MapView } from "./map/MapView";
+import { NodesPage } from "./nodes/NodesPage";
 import { PendingList } from "./pending/PendingList";
 import { AccountMenu } from "./ui/AccountMenu";
 import { Brand } from "./ui/Brand";
 import { Icon, type IconName } from "./ui/icons";
 import { VehiclePanel } from "./vehicle/VehiclePanel";
 
-type Section = "vehicles" | "alarms" | "pending";
+type Section = "vehicles" | "alarms" | "pending" | "nodes";
 
 const SECTIONS: { name: Section; icon: IconName }[] = [
   { name: "vehicles", icon: "vehicle" },
   { name: "alarms", icon: "alarm" },
   { name: "pending", icon: "pending" },
+  { name: "nodes", icon: "nodes" },
 ];
 
 const PENDING_EVERY_MS = 60_000;
@@ -45,6 +48,9 @@ export default function Workplace(props: {
   const [pendingCount, setPendingCount] = createSignal(0);
   const [summary, setSummary] = createSignal(fleet.summary());
   const manages = may(props.me, "manage_vehicles");
+  // Nodes are there for those who run the platform only; who they are the server says.
+  const [operates, setOperates] = createSignal(false);
+  const offered = (name: Section) => ({ vehicles: true, alarms: true, pending: manages, nodes: operates() })[name];
 
   const select = (id: number | null) => {
     setFollowing(id !== null);
@@ -89,11 +95,16 @@ export default function Workplace(props: {
       queueMicrotask(() => document.querySelector<HTMLInputElement>("#vehicle-search")?.focus());
     }
   };
+  const askForNodes = () => {
+    const hidden = (problem: unknown) => problem instanceof Problem && (problem.status === 403 || problem.status === 404);
+    void props.client.cluster().then(() => setOperates(true), (problem) => setOperates(!hidden(problem)));
+  };
   onMount(() => {
     fleet.open();
     window.addEventListener("hashchange", onHash);
     window.addEventListener("keydown", onKey);
     countPending();
+    if (may(props.me, "manage_accounts")) askForNodes();
   });
   onCleanup(() => {
     fleet.close();
@@ -102,7 +113,7 @@ export default function Workplace(props: {
   });
   onCleanup(exposeForTests(map));
 
-  const badge = (name: Section) => ({ vehicles: 0, alarms: summary().alarms, pending: pendingCount() })[name];
+  const badge = (name: Section) => ({ vehicles: 0, alarms: summary().alarms, pending: pendingCount(), nodes: 0 })[name];
 
   return (
     <ConsoleContext.Provider value={shared}>
@@ -121,7 +132,7 @@ export default function Workplace(props: {
           <AccountMenu signOut={props.signOut} />
         </header>
         <nav class="rail" aria-label={t("app.navigation")}>
-          <For each={SECTIONS.filter(({ name }) => name !== "pending" || manages)}>
+          <For each={SECTIONS.filter(({ name }) => offered(name))}>
             {({ name, icon }) => (
               <button
                 type="button"
@@ -139,7 +150,7 @@ export default function Workplace(props: {
             )}
           </For>
         </nav>
-        <Show when={section()}>
+        <Show when={section() && section() !== "nodes"}>
           <aside class="side" aria-label={t(`${section() ?? "vehicles"}.title` as Key)}>
             <Switch>
               <Match when={section() === "vehicles"}>
@@ -155,6 +166,9 @@ export default function Workplace(props: {
           </aside>
         </Show>
         <MapView />
+        <Show when={section() === "nodes"}>
+          <NodesPage />
+        </Show>
         <Show when={selected()} keyed>
           {(id) => <VehiclePanel id={id} />}
         </Show>

@@ -8,9 +8,10 @@ use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension as _, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use model::{Scope, TerminalId};
 use serde::Serialize;
+use serde_json::json;
 
-use crate::company::Key;
-use crate::{Db, DbError, Page, Paged, ROOT_COMPANY, text, time};
+use crate::company::{Key, seen};
+use crate::{Db, DbError, Page, Paged, ROOT_COMPANY, audit, text, time};
 
 /// What may happen to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -197,6 +198,18 @@ impl Db {
             .await?;
         let found = found.into_iter().filter_map(NodeEventRow::into_event).collect();
         Ok(page.cut(found, |event: &NodeEvent| [event.at.timestamp_micros(), event.id]))
+    }
+
+    /// Records that a person drained a node, or (`is_draining` false) took that back. The change itself is not one of
+    /// this database, so it is recorded after it was made.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`] where `scope` does not see the root company.
+    pub async fn record_drain(&self, scope: &Scope, node: &str, is_draining: bool) -> Result<(), DbError> {
+        seen(scope, ROOT_COMPANY)?;
+        let (scope, node) = (scope.clone(), text::sent(node, NAME_CHARS_MAX));
+        let action = if is_draining { "drain" } else { "undrain" };
+        self.control(move |conn| audit::record(conn, &scope, action, "node", &node, json!({}))).await
     }
 
     /// Runs a leader's `work` in one transaction, unless a later leader has written. Whoever writes under an epoch

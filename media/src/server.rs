@@ -1,7 +1,7 @@
 //! A media server: its parts put together, started and stopped.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -63,7 +63,8 @@ pub struct MediaServer {
     viewer_addr: SocketAddr,
     live_addr: SocketAddr,
     hub: HubHandle,
-    views: Arc<Views>,
+    /// Its tasks keep them: with these they end.
+    views: Weak<Views>,
     pictures: PictureThread,
     counters: Arc<Counters>,
     tasks: TaskTracker,
@@ -131,6 +132,7 @@ impl MediaServer {
         let views =
             Arc::new(Views::new(Arc::clone(&settings), Arc::clone(&deps.viewers), Arc::clone(&counters)));
         tasks.spawn(Arc::clone(&views).watch(stop.clone()));
+        let counted = Arc::downgrade(&views);
         let routes = Routes {
             settings: Arc::clone(&settings),
             hub: handle.clone(),
@@ -149,7 +151,7 @@ impl MediaServer {
             stop: stop.clone(),
         });
         tasks.spawn(port.accept(viewer));
-        Ok(Self { viewer_addr, live_addr, hub: handle, views, pictures, counters, tasks, stop })
+        Ok(Self { viewer_addr, live_addr, hub: handle, views: counted, pictures, counters, tasks, stop })
     }
 
     /// Where viewers reach it.
@@ -164,7 +166,7 @@ impl MediaServer {
 
     /// How many views run.
     pub fn viewers(&self) -> usize {
-        self.views.count()
+        self.views.upgrade().map_or(0, |views| views.count())
     }
 
     /// What it has counted since it started.

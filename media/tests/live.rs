@@ -118,12 +118,14 @@ async fn a_revoked_right_ends_a_running_view_even_of_a_viewer_who_takes_nothing(
     let media = master.lines().last().expect("a line").to_owned();
     let (status, _) = platform.request("GET", &format!("/live/live-42-2-main/{media}")).await;
     assert_eq!(status, 200);
+    assert_eq!(platform.server.viewers(), 3);
 
     platform.viewers.revoked.store(true, Ordering::Relaxed);
     tokio::time::timeout(Duration::from_secs(10), reading.tags()).await.expect("ends");
     until("three views ended", || platform.server.stats().views_revoked == 3).await;
     // What was under way is still read; then there is an end.
     tokio::time::timeout(Duration::from_secs(10), stuck.tags()).await.expect("ends");
+    until("nobody to watch", || platform.server.viewers() == 0).await;
     let (status, _) = platform.request("GET", &format!("/live/live-42-2-main/{media}")).await;
     assert_eq!(status, 403);
 }

@@ -11,6 +11,7 @@ pub mod company;
 pub mod event;
 pub mod live;
 pub mod login;
+pub mod node;
 pub mod page;
 pub mod pending;
 pub mod position;

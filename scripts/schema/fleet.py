@@ -83,6 +83,8 @@ def main():
         seen = lambda pending: pending["sim"] not in waiting
         waiting.append(caller.until("pending terminal", "/pending-terminals", seen)["sim"])
 
+    node = caller.ask("GET", "/nodes")["node"]
+
     now = datetime.datetime.now(datetime.timezone.utc)
     hour = datetime.timedelta(hours=1)
     stamp = lambda at: at.isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -150,6 +152,10 @@ def main():
         "GET /api/v1/alarms/{id}": {"id": alarm["id"]},
         "POST /api/v1/alarms/{id}/handle": {"id": alarm["id"], "body": {"note": "seen"}},
         "DELETE /api/v1/alarms/{id}/handle": {"id": alarm["id"]},
+        "GET /api/v1/nodes/{node}": {"node": node},
+        "POST /api/v1/nodes/{node}/drain": {"node": node},
+        "POST /api/v1/nodes/{node}/undrain": {"node": node},
+        "GET /api/v1/node-events": {"node": node, "limit": 2},
         "GET /api/v1/events": {"types": "position,alarm", "vehicle_id": vehicle["id"]},
     }
     leaver, changer, deleter = log_in("leaver"), log_in("changer"), log_in("deleter")

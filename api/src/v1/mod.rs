@@ -7,6 +7,7 @@ pub(crate) mod event;
 pub(crate) mod live;
 pub(crate) mod login;
 pub(crate) mod me;
+pub(crate) mod node;
 pub(crate) mod pending;
 pub(crate) mod position;
 pub(crate) mod role;

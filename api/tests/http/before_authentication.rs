@@ -27,7 +27,11 @@ async fn anything_before_authentication() {
                 continue;
             }
             guarded += 1;
-            let path = template.replace("{id}", "1").replace("{n}", "1").replace("{sim}", "13900000001");
+            let path = template
+                .replace("{id}", "1")
+                .replace("{n}", "1")
+                .replace("{sim}", "13900000001")
+                .replace("{node}", "api1");
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             for header in [None, Some("Bearer"), Some("Bearer x.y.z"), Some("Basic eDp5")] {
                 let mut request = server.request(method.clone(), &path);

@@ -11,5 +11,6 @@ mod foreign_ids;
 mod latest;
 mod live;
 mod login;
+mod nodes;
 mod permissions;
 mod support;

@@ -1,6 +1,7 @@
 //! Who may call what, for every operation of the document: without a log-in 401, without the right 403,
 //! another company's things 404. An operation that is not covered here fails the test.
 
+use crate::support::nodes::OURS;
 use crate::support::{Server, Tenant};
 use model::AlarmId;
 use reqwest::Method;
@@ -62,7 +63,12 @@ async fn every_operation_asks_who_calls_and_what_they_may() {
             }
         }
     }
-    // What was refused above is there: its own company finds it.
+    // What was refused above is there: its own company finds it, and the root company the node.
+    server.account(db::ROOT_COMPANY, "root", &model::Permission::ALL).await;
+    let root = server.token("root").await;
+    let node = path("/api/v1/nodes/{node}", &theirs, alarm);
+    let reply = server.request(Method::GET, &node).bearer_auth(&root).send().await.expect("a reply");
+    assert_eq!(reply.status(), 200, "{node}");
     let owner = server.token(&theirs.name).await;
     for template in ["companies", "roles", "accounts", "vehicles", "terminals", "alarms"] {
         let path = path(&format!("/api/v1/{template}/{{id}}"), &theirs, alarm);
@@ -89,7 +95,11 @@ fn path(template: &str, tenant: &Tenant, alarm: AlarmId) -> String {
         _ => String::new(),
     };
     assert!(!template.contains("{id}") || !id.is_empty(), "{template}: whose is it?");
-    let path = template.replace("{id}", &id).replace("{n}", "1").replace("{sim}", "13999999999");
+    let path = template
+        .replace("{id}", &id)
+        .replace("{n}", "1")
+        .replace("{sim}", "13999999999")
+        .replace("{node}", OURS);
     let query = if path.ends_with("/track") {
         "?from=2026-11-22T00:00:00Z&to=2026-11-23T00:00:00Z"
     } else if path.ends_with("/events") {
@@ -116,6 +126,7 @@ fn body(name: &str, tenant: &Tenant) -> Option<Value> {
         "POST /api/v1/pending-terminals/{sim}/approve" => json!({"company_id": company}),
         "POST /api/v1/alarms/{id}/handle" => json!({"note": ""}),
         "PATCH /api/v1/terminals/{id}/channels/{n}" => json!({"name": "new"}),
+        "POST /api/v1/nodes/{node}/drain" | "POST /api/v1/nodes/{node}/undrain" => return None,
         name if name.starts_with("PATCH ") || name.ends_with("/live") => json!({}),
         name => {
             assert!(!name.starts_with("POST "), "{name}: no body to test its permission with");

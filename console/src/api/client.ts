@@ -5,10 +5,12 @@ import type { Login } from "./login";
 import type {
   Alarm,
   Approval,
+  Cluster,
   Company,
   LatestPosition,
   LiveStream,
   Me,
+  NodeEvent,
   Page,
   PendingTerminal,
   Position,
@@ -100,6 +102,22 @@ export class Client {
 
   reject(sim: string): Promise<void> {
     return this.json("DELETE", `/pending-terminals/${encodeURIComponent(sim)}`);
+  }
+
+  cluster(signal?: AbortSignal): Promise<Cluster> {
+    return this.json("GET", "/nodes", { signal });
+  }
+
+  drain(node: string): Promise<void> {
+    return this.json("POST", `/nodes/${encodeURIComponent(node)}/drain`);
+  }
+
+  undrain(node: string): Promise<void> {
+    return this.json("POST", `/nodes/${encodeURIComponent(node)}/undrain`);
+  }
+
+  nodeEvents(query: Query, signal?: AbortSignal): Promise<Page<NodeEvent>> {
+    return this.json("GET", "/node-events", { query, signal });
   }
 
   live(vehicle: number, terminal: number, channel: number, profile: Profile, signal: AbortSignal): Promise<LiveStream> {

@@ -67,6 +67,12 @@ export interface components {
         ChannelChange: {
             name: string;
         };
+        Cluster: {
+            etcd_away_since?: string | null;
+            leader?: components["schemas"]["NodeLeader"] | null;
+            node: string;
+            nodes: components["schemas"]["Node"][];
+        };
         Company: {
             created_at: string;
             id: components["schemas"]["CompanyId"];
@@ -174,6 +180,52 @@ export interface components {
             plate: string;
             plate_colour?: components["schemas"]["PlateColour"];
         };
+        Node: {
+            draining: boolean;
+            gateway?: string | null;
+            leads: boolean;
+            media?: string | null;
+            name: string;
+            roles: components["schemas"]["NodeRole"][];
+            seen: boolean;
+            sighting?: components["schemas"]["NodeSighting"] | null;
+            started_at: string;
+            terminals_max: number;
+            version: string;
+        };
+        NodeEvent: {
+            at: string;
+            detail: string;
+            epoch: number;
+            id: number;
+            kind: components["schemas"]["NodeEventKind"];
+            node: string;
+        };
+        /** @enum {string} */
+        NodeEventKind: "joined" | "lost" | "left" | "draining" | "drained" | "undrained";
+        NodeLeader: {
+            epoch: number;
+            node: string;
+        };
+        NodeLoad: {
+            cpu_permille: number;
+            memory_bytes: number;
+            memory_max_bytes: number;
+            storage_bytes: number;
+            storage_max_bytes: number;
+            terminals: number;
+            viewers: number;
+        };
+        /** @enum {string} */
+        NodeRole: "login" | "gateway" | "media" | "api";
+        NodeSighting: {
+            clock_offset_ms: number;
+            clock_right: boolean;
+            draining: boolean;
+            load: components["schemas"]["NodeLoad"];
+            measured_at?: string | null;
+            missed: number;
+        };
         Page_Account: {
             items: {
                 company_id: components["schemas"]["CompanyId"];
@@ -215,6 +267,17 @@ export interface components {
                 position?: components["schemas"]["Position"] | null;
                 terminal_id: components["schemas"]["TerminalId"];
                 vehicle_id?: components["schemas"]["VehicleId"] | null;
+            }[];
+            next_cursor?: string | null;
+        };
+        Page_NodeEvent: {
+            items: {
+                at: string;
+                detail: string;
+                epoch: number;
+                id: number;
+                kind: components["schemas"]["NodeEventKind"];
+                node: string;
             }[];
             next_cursor?: string | null;
         };

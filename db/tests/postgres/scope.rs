@@ -77,6 +77,7 @@ async fn another_companys_rows_are_not_found() {
     not_found!(db.handle_alarm(&me, alarm, "n".into()));
     not_found!(db.unhandle_alarm(&me, alarm));
     not_found!(db.reject_terminal(&me, &sim));
+    not_found!(db.record_drain(&me, "gw1", true));
     assert_eq!(db.companies(&me, &page).await.expect("listed").items.len(), 1, "my own");
     assert!(db.roles(&me, &page).await.expect("listed").items.is_empty());
     assert!(db.accounts(&me, &page).await.expect("listed").items.is_empty());
@@ -86,6 +87,9 @@ async fn another_companys_rows_are_not_found() {
     assert!(db.alarms(&me, &AlarmQuery::default(), &page).await.expect("listed").items.is_empty());
     assert!(db.pending_terminals(&me, &page).await.expect("listed").items.is_empty());
     assert!(db.changes(&me, &page).await.expect("listed").items.is_empty());
+    let life = NodeLife { node: "gw1".into(), incarnation: 1 };
+    assert!(db.node_happened(1, &life, NodeEventKind::Joined, "").await.expect("written"));
+    assert!(db.node_events(&me, None, &page).await.expect("listed").items.is_empty());
 
     let handled = db.handle_alarm(&all, alarm, "seen".into()).await.expect("handled");
     assert_eq!(handled.handled.map(|handled| handled.note).as_deref(), Some("seen"));

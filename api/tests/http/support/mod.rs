@@ -5,6 +5,7 @@
 pub mod cmsv6;
 pub mod connection;
 pub mod drive;
+pub mod nodes;
 pub mod sse;
 
 use std::collections::HashMap;
@@ -109,6 +110,7 @@ pub struct Server {
     pub access: Access,
     pub events: Arc<Bus>,
     pub terminals: Arc<Links>,
+    pub nodes: Arc<nodes::MadeUp>,
     pub addr: SocketAddr,
     pub client: reqwest::Client,
     api: Option<Api>,
@@ -143,6 +145,7 @@ impl Server {
         let access = Access::new(db.clone(), Keys::generate());
         let events = Arc::new(Bus::default());
         let terminals = Arc::new(Links::default());
+        let nodes = Arc::new(nodes::MadeUp::default());
         let settings = Settings {
             web: Listener { listen: SocketAddr::from(([127, 0, 0, 1], 0)), advertise: None },
             workers: Some(1),
@@ -155,12 +158,14 @@ impl Server {
             events: Arc::clone(&events) as _,
             terminals: Arc::clone(&terminals) as _,
             placement: Arc::new(OneMedia),
+            nodes: Arc::clone(&nodes) as _,
             media: None,
             tls: None,
         };
         let api = Api::start(settings, deps).await.expect("it starts");
         let addr = api.addr();
-        Self { database, access, events, terminals, addr, client: reqwest::Client::new(), api: Some(api) }
+        let client = reqwest::Client::new();
+        Self { database, access, events, terminals, nodes, addr, client, api: Some(api) }
     }
 
     /// A tenant below the root, of `name`.
