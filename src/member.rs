@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use chrono::Utc;
 use async_trait::async_trait;
+use chrono::Utc;
 use cluster::etcd::{Agreement, EtcdSettings, Membership};
 use cluster::proxy::{ClusterSecret, Unsealer};
 use cluster::{
-    Advertise, Bus, ClusterReport, CopyMates, Credentials, DrainError, Fence, FromView, Incarnation, Limits, Load, Lookout, Measurement, Media,
-    NodeId, NodeInfo, NodeServer, NodeStatus, Nodes, Peers, RemoteEvents, RemoteLinks, RemoteMedia, RemoteTerminals,
-    Role, Served, SightingsSeen, Terminals, View, Views,
+    Advertise, Bus, ClusterReport, CopyMates, Credentials, DrainError, Fence, FromView, Incarnation, Limits,
+    Load, Lookout, Measurement, Media, NodeId, NodeInfo, NodeServer, NodeStatus, Nodes, Peers, RemoteEvents,
+    RemoteLinks, RemoteMedia, RemoteTerminals, Role, Served, SightingsSeen, Terminals, View, Views,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -464,7 +464,9 @@ fn alone(
         seams: Advertise { host: None, port: 0 },
         gateway: gateway.map(dial),
         media,
-        limits: cluster::Limits { terminals: u32::try_from(config.gateway.connections_max).unwrap_or(u32::MAX) },
+        limits: cluster::Limits {
+            terminals: u32::try_from(config.gateway.connections_max).unwrap_or(u32::MAX),
+        },
         started_at: chrono::Utc::now(),
     }
 }

@@ -47,7 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// The numbers of a node, by the parts that run in it.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Meters {
     /// The gateway's, if it is one.
     pub(crate) gateway: Option<::gateway::Control>,
