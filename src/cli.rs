@@ -66,7 +66,7 @@ pub(crate) struct Serve {
 /// What a node may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// Sends terminals to gateways, leads the cluster; not built yet.
+    /// Sends terminals to gateways, leads the cluster.
     Login,
     /// Terminals' signalling, positions, alarms.
     Gateway,

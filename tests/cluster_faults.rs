@@ -98,7 +98,7 @@ fn a_gateway_that_dies_loses_nothing_and_its_terminals_come_back() {
 #[test]
 fn a_gateway_killed_while_the_database_is_away_loses_nothing() {
     let Some(mut cluster) = Cluster::start(&plan()) else { return };
-    let fleet = fleet(&cluster, 60);
+    let fleet = fleet(&cluster, 120);
     wait_for("all terminals to be online", WITHIN, || all_online(&cluster));
     cluster.database.machine.cut();
     wait_for("something to be spooled at every gateway", WITHIN, || {

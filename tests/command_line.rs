@@ -25,9 +25,9 @@ fn refused(args: &[&str], env: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_role_not_built_yet_is_refused() {
-    assert!(refused(&["serve", "--roles", "login,gateway"], &[]).contains("the role login is not built yet"));
-    assert!(refused(&["serve", "--roles", "api"], &[]).contains("gateway"));
+fn a_role_that_cannot_be_alone_is_refused() {
+    assert!(refused(&["serve", "--roles", "login"], &[]).contains("without the role gateway"));
+    assert!(refused(&["serve", "--roles", "api,media"], &[]).contains("belongs to a cluster"));
     assert!(refused(&["serve", "--roles", "cook"], &[]).contains("possible values"));
 }
 
@@ -45,8 +45,21 @@ fn a_wrong_setting_is_named() {
 fn settings_of_listeners_not_built_yet_are_accepted_and_unused() {
     // Refused for the role, not for the settings.
     let env =
-        [("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"), ("MOTORCADE__RTSP__ADVERTISE", "rtsp.example:554")];
-    assert!(refused(&["serve", "--roles", "login"], &env).contains("the role login is not built yet"));
+        [("MOTORCADE__PLAYBACK__LISTEN", "127.0.0.1:0"), ("MOTORCADE__RTSP__ADVERTISE", "rtsp.example:554")];
+    assert!(refused(&["serve", "--roles", "login"], &env).contains("without the role gateway"));
+}
+
+#[test]
+fn a_node_of_a_cluster_says_what_it_lacks() {
+    let etcd = ("MOTORCADE__ETCD__ENDPOINTS", "http://127.0.0.1:1");
+    assert!(refused(&["serve"], &[etcd]).contains("cluster.node"));
+    let node = ("MOTORCADE__CLUSTER__NODE", "gw1");
+    assert!(refused(&["serve"], &[etcd, node]).contains("cluster.certs"));
+    let certs = ("MOTORCADE__CLUSTER__CERTS", "/nowhere");
+    assert!(refused(&["serve"], &[etcd, node, certs]).contains("cluster.advertise"));
+    let listen = ("MOTORCADE__CLUSTER__LISTEN", "127.0.0.1:0");
+    assert!(refused(&["serve"], &[etcd, node, certs, listen]).contains("/nowhere"));
+    assert!(refused(&["serve"], &[("MOTORCADE__CLUSTER__NODE", "GW 1")]).contains("GW 1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +75,7 @@ async fn a_database_that_would_lose_data_is_refused_before_anything_is_ready() {
     let env = [
         ("MOTORCADE__DATABASE__URL", database.conninfo()),
         ("MOTORCADE__WEB__LISTEN", "127.0.0.1:0"),
+        ("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"),
         ("MOTORCADE__GATEWAY__LISTEN", "127.0.0.1:0"),
         ("MOTORCADE__MEDIA__LISTEN", "127.0.0.1:0"),
         ("MOTORCADE__LIVE__LISTEN", "127.0.0.1:0"),

@@ -75,7 +75,7 @@ async fn a_node_that_is_alone_tells_operators_what_it_carries() {
         (node["sighting"]["load"]["terminals"] == 3).then_some(node)
     })
     .await;
-    assert_eq!(node["roles"], json!(["gateway", "media", "api"]), "{node}");
+    assert_eq!(node["roles"], json!(["login", "gateway", "media", "api"]), "{node}");
     assert_eq!(
         (&node["seen"], &node["leads"], &node["draining"]),
         (&json!(true), &json!(false), &json!(false))

@@ -31,7 +31,7 @@ macro_rules! counters {
 
         /// What went wrong between two counts, by name.
         fn troubles(before: &Stats, now: &Stats) -> Vec<(&'static str, u64)> {
-            [$((stringify!($name), counters!(@trouble $kind), now.$name - before.$name),)*]
+            [$((stringify!($name), counters!(@trouble $kind), now.$name.saturating_sub(before.$name)),)*]
                 .into_iter()
                 .filter(|(_, trouble, more)| *trouble && *more > 0)
                 .map(|(name, _, more)| (name, more))
@@ -57,7 +57,7 @@ counters! {
     redirect_ignored: traffic,
     /// Terminals that were spliced through to a gateway that let them in.
     spliced: traffic,
-    /// Terminals that are spliced through now.
+    /// Terminals that are spliced through now: the one number that falls.
     splices: traffic,
     /// HTTP requests.
     requests: traffic,
@@ -124,5 +124,20 @@ pub(crate) async fn summarise(counters: Arc<Counters>, stop: CancellationToken) 
             tracing::warn!("trouble at the login server in the last second: {}", news.join(", "));
         }
         said = counted;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_splice_that_ends_is_no_trouble() {
+        let counters = Counters::default();
+        counters.splices.one();
+        let before = counters.snapshot();
+        counters.splices.one_less();
+        counters.garbage.one();
+        assert_eq!(troubles(&before, &counters.snapshot()), [("garbage", 1)]);
     }
 }

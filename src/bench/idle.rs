@@ -22,7 +22,7 @@ pub(crate) struct Idle {
 pub(crate) fn run(what: &Idle) -> Result<()> {
     let folder = super::positions::scratch()?;
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
-    for listener in ["WEB", "GATEWAY", "MEDIA", "LIVE", "METRICS"] {
+    for listener in ["WEB", "LOGIN", "GATEWAY", "MEDIA", "LIVE", "METRICS"] {
         command.env(format!("MOTORCADE__{listener}__LISTEN"), "127.0.0.1:0");
     }
     let mut serve = command

@@ -22,6 +22,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct Ready {
     pub ready: bool,
     pub web: SocketAddr,
+    pub login: SocketAddr,
     pub gateway: SocketAddr,
     pub media: SocketAddr,
     pub live: SocketAddr,
@@ -38,7 +39,7 @@ impl Default for Options {
     /// Every listener on a free port of the loopback address.
     fn default() -> Self {
         let mut options = Self { args: Vec::new(), env: Vec::new() };
-        for listener in ["WEB", "GATEWAY", "MEDIA", "LIVE", "METRICS"] {
+        for listener in ["WEB", "LOGIN", "GATEWAY", "MEDIA", "LIVE", "METRICS"] {
             options = options.env(&format!("MOTORCADE__{listener}__LISTEN"), "127.0.0.1:0");
         }
         options.env("MOTORCADE_ADMIN_PASSWORD", PASSWORD)
@@ -129,6 +130,7 @@ impl Platform {
         let mut options = std::mem::take(&mut self.options);
         for (name, addr) in [
             ("WEB", self.ready.web),
+            ("LOGIN", self.ready.login),
             ("GATEWAY", self.ready.gateway),
             ("MEDIA", self.ready.media),
             ("LIVE", self.ready.live),
