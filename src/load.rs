@@ -1,121 +1,79 @@
-//! How busy this machine is, as `/proc` and the data folder's file system say.
+//! What this node carries, measured each second.
 //!
-//! Knows no roles: what they carry is theirs to say.
+//! Knows not who asks.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
-use parking_lot::Mutex;
+use chrono::Utc;
+use cluster::{Load, Measurement};
+use gateway::Control;
+use media::MediaServer;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::task::AbortOnDropHandle;
 
-/// The machine's share of a node's [`Load`](cluster::Load).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MachineLoad {
-    /// Share of all processors in use since the last look, 0 to 1,000.
-    pub(crate) cpu_permille: u16,
-    /// Bytes of memory that are not available to programs.
-    pub(crate) memory_bytes: u64,
-    /// Bytes of memory.
-    pub(crate) memory_max_bytes: u64,
-    /// Bytes in use on the disk of the data folder.
-    pub(crate) storage_bytes: u64,
-    /// Bytes of that disk.
-    pub(crate) storage_max_bytes: u64,
+use crate::machine::{Machine, MachineLoad};
+
+/// How often a node looks at what it carries. Whoever asks gets the last look, so that two who ask at once do not see
+/// the processors over no time at all, and nobody waits for a disk.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at what this node carries until it is dropped.
+pub(crate) struct LoadMeter {
+    measured: watch::Receiver<Measurement>,
+    _looking: AbortOnDropHandle<()>,
 }
 
-/// Looks at the machine again and again.
-#[derive(Debug)]
-pub(crate) struct Machine {
-    data: PathBuf,
-    last: Mutex<Ticks>,
-}
-
-/// Processor time since the machine's start, in ticks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Ticks {
-    all: u64,
-    idle: u64,
-}
-
-impl Machine {
-    /// The machine whose disk holds `data`.
-    pub(crate) fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), last: Mutex::new(Ticks::now().unwrap_or_default()) }
-    }
-
-    /// Its load; what the system does not say is 0.
-    pub(crate) fn look(&self) -> MachineLoad {
-        let cpu_permille = Ticks::now().map_or(0, |now| {
-            let before = std::mem::replace(&mut *self.last.lock(), now);
-            now.busy_permille_since(before)
+impl LoadMeter {
+    /// Looks once, and then again and again. Must be called inside a tokio runtime.
+    pub(crate) fn start(data: &Path, gateway: Option<Control>, media: Option<Arc<MediaServer>>) -> Self {
+        let machine = Arc::new(Machine::new(data));
+        let carried = Carried { gateway, media };
+        let (sender, measured) = watch::channel(carried.measurement(machine.look()));
+        let mut ticks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looking = tokio::spawn(async move {
+            loop {
+                ticks.tick().await;
+                let machine = Arc::clone(&machine);
+                // A disk that does not answer holds this up: what was measured last then stays, with its time.
+                if let Ok(load) = tokio::task::spawn_blocking(move || machine.look()).await {
+                    sender.send_replace(carried.measurement(load));
+                }
+            }
         });
-        let (memory_bytes, memory_max_bytes) = memory().unwrap_or_default();
-        let (storage_bytes, storage_max_bytes) = storage(&self.data).unwrap_or_default();
-        MachineLoad { cpu_permille, memory_bytes, memory_max_bytes, storage_bytes, storage_max_bytes }
+        Self { measured, _looking: AbortOnDropHandle::new(looking) }
+    }
+
+    /// The last look, and later ones.
+    pub(crate) fn measured(&self) -> watch::Receiver<Measurement> {
+        self.measured.clone()
     }
 }
 
-impl Ticks {
-    fn now() -> Option<Self> {
-        Self::read(&fs::read_to_string("/proc/stat").ok()?)
-    }
-
-    /// From the first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal.
-    fn read(text: &str) -> Option<Self> {
-        let line = text.lines().next()?.strip_prefix("cpu ")?;
-        let ticks: Vec<u64> = line.split_whitespace().take(8).map_while(|word| word.parse().ok()).collect();
-        let idle = ticks.get(3)? + ticks.get(4)?;
-        Some(Self { all: ticks.iter().sum(), idle })
-    }
-
-    fn busy_permille_since(self, before: Self) -> u16 {
-        let all = self.all.saturating_sub(before.all);
-        let idle = self.idle.saturating_sub(before.idle).min(all);
-        let busy = (all - idle) * 1_000;
-        u16::try_from(busy.checked_div(all).unwrap_or(0)).unwrap_or(1_000)
-    }
+/// What this node's roles carry.
+struct Carried {
+    gateway: Option<Control>,
+    media: Option<Arc<MediaServer>>,
 }
 
-/// Bytes in use and of all.
-fn memory() -> Option<(u64, u64)> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let bytes = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1_024)
-    };
-    let (all, available) = (bytes("MemTotal:")?, bytes("MemAvailable:")?);
-    Some((all.saturating_sub(available), all))
-}
-
-/// Bytes in use and of all.
-fn storage(folder: &Path) -> Option<(u64, u64)> {
-    let disk = statvfs(folder).ok()?;
-    let block = disk.fragment_size();
-    let (all, free) = (disk.blocks() * block, disk.blocks_free() * block);
-    Some((all.saturating_sub(free), all))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processor_time_is_a_share_of_what_passed() {
-        let before = Ticks::read("cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1 2\n").expect("reads");
-        assert_eq!(before, Ticks { all: 1_000, idle: 850 });
-        let after = Ticks::read("cpu  150 0 75 1200 75 0 0 0 0 0\n").expect("reads");
-        assert_eq!(after.busy_permille_since(before), 150);
-        assert_eq!(before.busy_permille_since(before), 0, "no time passed");
-        assert_eq!(before.busy_permille_since(after), 0, "the machine's count began anew");
-        assert_eq!(Ticks::read("intr 1"), None);
-    }
-
-    #[test]
-    fn this_machine_has_memory_and_a_disk() {
-        let load = Machine::new(Path::new("/")).look();
-        assert!(load.memory_bytes > 0 && load.memory_bytes < load.memory_max_bytes, "{load:?}");
-        assert!(load.storage_bytes > 0 && load.storage_bytes <= load.storage_max_bytes, "{load:?}");
-        assert!(load.cpu_permille <= 1_000, "{load:?}");
-        assert_eq!(storage(Path::new("/nowhere")), None);
+impl Carried {
+    fn measurement(&self, machine: MachineLoad) -> Measurement {
+        let MachineLoad { cpu_permille, memory_bytes, memory_max_bytes, storage_bytes, storage_max_bytes } =
+            machine;
+        let terminals = self.gateway.as_ref().map_or(0, |gateway| gateway.stats().terminals);
+        let viewers = self.media.as_ref().map_or(0, |media| media.viewers());
+        let load = Load {
+            terminals: u32::try_from(terminals).unwrap_or(u32::MAX),
+            viewers: u32::try_from(viewers).unwrap_or(u32::MAX),
+            cpu_permille,
+            memory_bytes,
+            memory_max_bytes,
+            storage_bytes,
+            storage_max_bytes,
+        };
+        Measurement { load, at: Utc::now() }
     }
 }

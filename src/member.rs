@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::holding::Holding;
-use crate::metrics::ClusterMeter;
+use crate::metrics::ClusterNumbers;
 
 /// A node of a cluster: what its roles need before they start. Lives as long as they do.
 pub(crate) struct Member {
@@ -276,8 +276,8 @@ impl Joined {
     }
 
     /// What it sees of the cluster, for Prometheus.
-    pub(crate) fn meter(&self) -> ClusterMeter {
-        ClusterMeter {
+    pub(crate) fn numbers(&self) -> ClusterNumbers {
+        ClusterNumbers {
             leads: self.membership.leads(),
             views: self.membership.views(),
             sightings: self.lookout.sightings(),
@@ -310,22 +310,6 @@ impl Joined {
         if let Err(panic) = self.server.await {
             warn!("the port for other nodes ended badly: {panic}");
         }
-    }
-}
-
-/// The name of a node that is alone.
-pub(crate) fn only_node() -> NodeId {
-    "motorcade".parse().expect("a name")
-}
-
-/// What makes a gateway the only one: its own disk has to do, and its own login server splices.
-pub(crate) fn alone(secret: ClusterSecret) -> gateway::Membership {
-    gateway::Membership {
-        node: only_node(),
-        incarnation: Incarnation(rand::random()),
-        // for ever: nobody changes it
-        peers: watch::channel(None).1,
-        splices: Arc::new(Seals(Unsealer::new(secret))),
     }
 }
 
@@ -363,7 +347,7 @@ impl Nodes for Seen {
 }
 
 /// A login server's sealed headers, as the gateway asks about them.
-struct Seals(Unsealer);
+pub(crate) struct Seals(pub(crate) Unsealer);
 
 impl gateway::Splices for Seals {
     fn read(&self, bytes: &[u8]) -> Result<Option<(SocketAddr, usize)>, String> {

@@ -9,6 +9,7 @@ mod bus;
 mod candidate;
 mod certs;
 mod copies;
+mod count;
 pub mod directory;
 pub mod dispatch;
 pub mod etcd;
@@ -40,6 +41,7 @@ pub use candidate::{
 };
 pub use certs::{Authority, AuthorityError, Issued, has_certificate};
 pub use copies::{BATCH_BYTES_MAX, Batch, Copies, CopyError, CopyPeer, CopyPeers};
+pub use count::{Counter, Counts, sum_up};
 pub use fence::{Fence, OldEpoch};
 pub use links::{Holders, LinkChange, LinkChanges, LinkListener, LinkStamp, Links};
 pub use listener::{Advertise, Listener, ListenerError};

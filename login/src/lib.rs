@@ -20,8 +20,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::terminal::{AuthCodes, Door};
-use cluster::Placement;
 use cluster::proxy::ClusterSecret;
+use cluster::{Counts as _, Placement};
 use db::{DatabaseState, Db};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -103,7 +103,7 @@ impl Login {
         let stop = CancellationToken::new();
         let (connections, rest) = (TaskTracker::new(), TaskTracker::new());
         rest.spawn(desk::look_for_the_database(db, database, stop.clone()));
-        rest.spawn(stats::summarise(Arc::clone(&desk.counters), stop.clone()));
+        rest.spawn(cluster::sum_up("login", Arc::clone(&desk.counters), stop.clone()));
         rest.spawn(listener::accept(Arc::clone(&desk), listener, connections.clone(), stop.clone()));
         tracing::info!(%addr, "terminals ask for a gateway on {addr}");
         Ok(Self { addr, desk, stop, connections, rest })

@@ -1,48 +1,6 @@
-//! What a login server did and met, in numbers; trouble is summarised each second in the log, never a line a message.
+//! What a login server did and met, in numbers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use serde::Serialize;
-use tokio_util::sync::CancellationToken;
-
-/// How often the log says what was counted since.
-const SUMMARY_EVERY: Duration = Duration::from_secs(1);
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident: $kind:ident,)*) => {
-        /// Counts since start.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-        pub struct Stats {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        #[derive(Debug, Default)]
-        pub(crate) struct Counters {
-            $(pub(crate) $name: Counter,)*
-        }
-
-        impl Counters {
-            pub(crate) fn snapshot(&self) -> Stats {
-                Stats { $($name: self.$name.read(),)* }
-            }
-        }
-
-        /// What went wrong between two counts, by name.
-        fn troubles(before: &Stats, now: &Stats) -> Vec<(&'static str, u64)> {
-            [$((stringify!($name), counters!(@trouble $kind), now.$name.saturating_sub(before.$name)),)*]
-                .into_iter()
-                .filter(|(_, trouble, more)| *trouble && *more > 0)
-                .map(|(name, _, more)| (name, more))
-                .collect()
-        }
-    };
-    (@trouble traffic) => { false };
-    (@trouble trouble) => { true };
-}
-
-counters! {
+cluster::counts! {
     /// Connections that were taken.
     connections: traffic,
     /// Terminals that authenticated.
@@ -93,51 +51,4 @@ counters! {
     gateway_lost: trouble,
     /// Spliced links closed because nothing came for too long.
     splice_idle: trouble,
-}
-
-/// A count.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn one_less(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Says each second what went wrong in it, until `stop`.
-pub(crate) async fn summarise(counters: Arc<Counters>, stop: CancellationToken) {
-    let mut said = Stats::default();
-    while stop.run_until_cancelled(tokio::time::sleep(SUMMARY_EVERY)).await.is_some() {
-        let counted = counters.snapshot();
-        let news: Vec<_> =
-            troubles(&said, &counted).iter().map(|(name, more)| format!("{name} {more}")).collect();
-        if !news.is_empty() {
-            tracing::warn!("trouble at the login server in the last second: {}", news.join(", "));
-        }
-        said = counted;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_splice_that_ends_is_no_trouble() {
-        let counters = Counters::default();
-        counters.splices.one();
-        let before = counters.snapshot();
-        counters.splices.one_less();
-        counters.garbage.one();
-        assert_eq!(troubles(&before, &counters.snapshot()), [("garbage", 1)]);
-    }
 }

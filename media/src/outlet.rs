@@ -123,6 +123,7 @@ impl Outlet {
 
 #[cfg(test)]
 mod tests {
+    use cluster::Counts as _;
     use protocol::nal::{ParameterSets, VideoCodec};
 
     use super::*;

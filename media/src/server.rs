@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cluster::{Events, Media, MediaError, Terminals};
+use cluster::{Counts as _, Events, Media, MediaError, Terminals};
 use model::StreamKey;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -19,7 +19,7 @@ use crate::picture::{PictureError, PictureThread};
 use crate::port::Port;
 use crate::routes::Routes;
 use crate::sound::SoundThreads;
-use crate::stats::{self, Counters};
+use crate::stats::Counters;
 use crate::view::Views;
 use crate::{Settings, Stats, Viewers};
 
@@ -113,7 +113,7 @@ impl MediaServer {
         let pictures = PictureThread::start(settings.snapshots_max).map_err(StartError::Thread)?;
         let (hub, handle) = Hub::new(Arc::clone(&settings), deps.terminals, deps.events, live_ports);
         tasks.spawn(hub.run());
-        tasks.spawn(stats::summarise(Arc::clone(&counters), stop.clone()));
+        tasks.spawn(cluster::sum_up("media", Arc::clone(&counters), stop.clone()));
 
         let ingest = Arc::new(Ingest {
             settings: Arc::clone(&settings),

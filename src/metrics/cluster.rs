@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::sync::watch;
 
 /// Where it looks.
-pub(crate) struct ClusterMeter {
+pub(crate) struct ClusterNumbers {
     /// The time of leading that this node is in.
     pub(crate) leads: watch::Receiver<Option<Lead>>,
     pub(crate) views: Views,
@@ -20,13 +20,13 @@ pub(crate) struct ClusterMeter {
     pub(crate) away: watch::Receiver<Option<Away>>,
 }
 
-impl std::fmt::Debug for ClusterMeter {
+impl std::fmt::Debug for ClusterNumbers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ClusterMeter")
+        f.write_str("ClusterNumbers")
     }
 }
 
-impl Collector for ClusterMeter {
+impl Collector for ClusterNumbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let view = self.views.borrow().clone();
         let lead = self.leads.borrow().and_then(|lead| lead.at(Instant::now()));

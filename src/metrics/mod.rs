@@ -29,8 +29,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-pub(crate) use cluster::ClusterMeter;
-pub(crate) use node::NodeMeter;
+pub(crate) use cluster::ClusterNumbers;
+pub(crate) use node::NodeNumbers;
 
 /// What Prometheus asks for and reads.
 const OPEN_METRICS: HeaderValue =
@@ -48,13 +48,13 @@ pub(crate) type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// The numbers of a node, by the parts that run in it.
 #[derive(Default)]
-pub(crate) struct Meters {
+pub(crate) struct Parts {
     /// The gateway's, if it is one.
     pub(crate) gateway: Option<::gateway::Control>,
     /// The media server's, if it is one.
     pub(crate) media: Option<Arc<::media::MediaServer>>,
     /// The cluster's, as seen from here, if it is in one.
-    pub(crate) cluster: Option<ClusterMeter>,
+    pub(crate) cluster: Option<ClusterNumbers>,
 }
 
 /// The running listener.
@@ -76,14 +76,14 @@ impl Metrics {
     /// A port that is taken.
     pub(crate) async fn start(
         listener: &Listener,
-        meters: Meters,
-        node: NodeMeter,
+        parts: Parts,
+        node: NodeNumbers,
         readiness: Readiness,
     ) -> Result<Self> {
         let addr = listener.listen;
         let socket = TcpListener::bind(addr).await.with_context(|| format!("serve metrics on {addr}"))?;
         let addr = socket.local_addr().context("the listener has an address")?;
-        let pages = Arc::new(Pages { registries: [own(meters, node), process::registry()], readiness });
+        let pages = Arc::new(Pages { registries: [own(parts, node), process::registry()], readiness });
         let stop = CancellationToken::new();
         tokio::spawn(accept(socket, pages, stop.clone()));
         Ok(Self { addr, stop })
@@ -101,17 +101,17 @@ impl Metrics {
 }
 
 /// What is motorcade's own, by names that begin with it.
-fn own(meters: Meters, node: NodeMeter) -> Registry {
+fn own(parts: Parts, node: NodeNumbers) -> Registry {
     let mut registry = Registry::with_prefix("motorcade");
     let mut add = |collector: Box<dyn Collector>| registry.register_collector(collector);
     add(Box::new(node));
-    if let Some(meter) = meters.gateway {
-        add(Box::new(gateway::GatewayNumbers(meter)));
+    if let Some(part) = parts.gateway {
+        add(Box::new(gateway::GatewayNumbers(part)));
     }
-    if let Some(meter) = meters.cluster {
-        add(Box::new(meter));
+    if let Some(part) = parts.cluster {
+        add(Box::new(part));
     }
-    if let Some(server) = meters.media {
+    if let Some(server) = parts.media {
         add(Box::new(media::MediaNumbers(server)));
     }
     registry

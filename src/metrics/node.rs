@@ -9,20 +9,20 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 
 /// The node itself.
-pub(crate) struct NodeMeter {
+pub(crate) struct NodeNumbers {
     /// The node's name.
     pub(crate) node: String,
     /// Whether the database is up to date and was there at the last look.
     pub(crate) database: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-impl std::fmt::Debug for NodeMeter {
+impl std::fmt::Debug for NodeNumbers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NodeMeter").field("node", &self.node).finish_non_exhaustive()
+        f.debug_struct("NodeNumbers").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
-impl Collector for NodeMeter {
+impl Collector for NodeNumbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let build =
             Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", self.node.clone())]);

@@ -1,0 +1,56 @@
+//! What the cluster is told of the roles of this process, and what leads it from here.
+
+use std::sync::Arc;
+
+use cluster::Measurement;
+use media::MediaServer;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::ground::Ground;
+use super::roles::Roles;
+use crate::leader::{Leadership, Own};
+use crate::member::{GatewayPart, Joined, MediaPart, Member, Runs};
+
+/// What others may use here.
+pub(super) fn runs(
+    ground: &Ground,
+    roles: Roles,
+    gateway: Option<&gateway::Gateway>,
+    media: Option<&Arc<MediaServer>>,
+    measured: watch::Receiver<Measurement>,
+) -> Runs {
+    Runs {
+        roles: roles.names(),
+        bus: Arc::clone(&ground.bus),
+        gateway: gateway.map(|gateway| GatewayPart {
+            dial: super::gateway::dial(ground, gateway),
+            limit: super::gateway::limit(ground),
+            terminals: gateway.terminals(),
+            links: gateway.links(),
+            copies: gateway.copies(),
+            control: gateway.control(),
+        }),
+        media: media
+            .map(|server| MediaPart { dial: super::media::dial(ground, server), server: Arc::clone(server) }),
+        measured,
+    }
+}
+
+/// Leads whenever this node is the leader.
+pub(super) fn lead(
+    ground: &Ground,
+    member: &Member,
+    joined: &Joined,
+    gateway: Option<&gateway::Gateway>,
+) -> AbortOnDropHandle<()> {
+    let leadership = Leadership {
+        leads: joined.membership.leads(),
+        peers: Arc::clone(&member.peers),
+        sightings: joined.lookout.sightings(),
+        db: ground.db.clone(),
+        bus: Arc::clone(&ground.bus),
+        own: gateway.map(|gateway| Own { orders: Arc::new(gateway.control()), copies: gateway.copies() }),
+    };
+    AbortOnDropHandle::new(tokio::spawn(leadership.run()))
+}

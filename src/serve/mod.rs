@@ -1,0 +1,285 @@
+//! `motorcade serve`: the roles, wired. Here is how a process begins and ends; each role's start has a file of its own.
+
+mod alone;
+mod api;
+mod cluster;
+mod gateway;
+mod ground;
+mod login;
+mod media;
+mod metrics;
+mod roles;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::api::{Api, Certificate};
+use ::cluster::{Alone, AloneNodes, Bus, Terminals};
+use ::gateway::Gateway;
+use ::login::Login;
+use ::media::MediaServer;
+use access::Access;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info};
+
+use crate::cli::{Serve, runtime, start_log};
+use crate::config::Config;
+use crate::database::{Care, Database};
+use crate::demo::Demo;
+use crate::load::LoadMeter;
+use crate::member::{Joined, Member};
+use crate::metrics::Metrics;
+use crate::secrets::Secrets;
+use ground::{Ground, Seams};
+use roles::Roles;
+
+/// How long the end waits for threads: one that asks a server that went silent would never end.
+const THREADS_END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT, or until the database turns out to be one that cannot be used.
+pub(crate) fn run(serve: &Serve) -> Result<()> {
+    let config = serve.place.config()?;
+    start_log(&config.log)?;
+    let roles = Roles::of(&serve.roles);
+    let data = serve.place.data_dir()?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async move {
+        let mut node = Box::pin(Node::start(config, roles, &data, serve.demo)).await?;
+        node.announce()?;
+        let ended = tokio::select! {
+            told = wait_for_the_end() => told,
+            error = node.failed() => Err(error),
+        };
+        info!("stopping");
+        Box::pin(node.stop()).await?;
+        ended
+    });
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
+    ended
+}
+
+/// Everything that runs in this process.
+struct Node {
+    demo: Option<Demo>,
+    api: Option<Api>,
+    login: Option<Login>,
+    media: Option<Arc<MediaServer>>,
+    joined: Option<Joined>,
+    /// What leads the cluster whenever this node is its leader.
+    _leadership: Option<AbortOnDropHandle<()>>,
+    gateway: Option<Gateway>,
+    metrics: Option<Metrics>,
+    _load: LoadMeter,
+    care: Care,
+    database: Database,
+    ground: Ground,
+    _certificate: Option<Certificate>,
+}
+
+impl Node {
+    async fn start(config: Config, roles: Roles, data: &Path, demo: bool) -> Result<Self> {
+        std::fs::create_dir_all(data).with_context(|| format!("make the data folder {}", data.display()))?;
+        let member = Member::prepare(&config)?;
+        roles.check(member.is_none())?;
+        let secrets = match (&member, &config.cluster.certs) {
+            (Some(_), Some(shared)) => Secrets::read(shared)?,
+            _ => Secrets::read_or_make(data)?,
+        };
+        let database = Database::start(&config, data).await?;
+        let db = database.db().clone();
+        let access = Access::new(db.clone(), secrets.access.clone());
+        let care = match database.care(&access).await {
+            Ok(care) => care,
+            Err(error) => {
+                database.stop().await?;
+                return Err(error);
+            }
+        };
+        let certificate = match config.tls.files()? {
+            Some((cert, key)) => Some(Certificate::watch(cert, key)?),
+            None => None,
+        };
+        let tls = certificate.as_ref().map(Certificate::server_config);
+        let bus = Arc::new(Bus::default());
+        let ground = Ground { config, data: data.to_owned(), secrets, db, access, bus, tls, member };
+
+        let gateway = match roles.gateway {
+            true => Some(gateway::start(&ground).await?),
+            false => None,
+        };
+        let own_terminals = gateway.as_ref().map(Gateway::terminals);
+        let terminals: Arc<dyn Terminals> = match (&ground.member, own_terminals) {
+            (Some(member), own) => member.terminals(own),
+            (None, Some(own)) => own,
+            (None, None) => bail!("a node that is alone has a gateway"),
+        };
+        let media = match roles.media {
+            true => Some(media::start(&ground, &terminals).await?),
+            false => None,
+        };
+        let load = LoadMeter::start(data, gateway.as_ref().map(Gateway::control), media.clone());
+
+        let place = media.as_ref().map(|media| media::dial(&ground, media));
+        let mut seams = Seams {
+            terminals,
+            placement: Arc::new(Alone { media: place.clone() }),
+            media: media.clone().map(|media| media as Arc<dyn ::cluster::Media>),
+            gateways: gateway.as_ref().map(|gateway| alone::only_gateway(&ground, gateway)),
+            nodes: Arc::new(AloneNodes {
+                info: alone::info(&ground, roles, gateway.as_ref(), place),
+                measured: load.measured(),
+            }),
+        };
+        let mut joined = None;
+        let mut leadership = None;
+        if let Some(member) = &ground.member {
+            let runs = cluster::runs(&ground, roles, gateway.as_ref(), media.as_ref(), load.measured());
+            let node = member.join(runs).await?;
+            let views = member.peers.views();
+            seams.media = Some(member.media(seams.media.take()));
+            seams.placement = Arc::new(node.placement(views.clone()));
+            seams.nodes = node.nodes(views.clone());
+            seams.gateways =
+                Some(Arc::new(login::InView { views: views.clone(), sightings: node.lookout.sightings() }));
+            if roles.login {
+                leadership = Some(cluster::lead(&ground, member, &node, gateway.as_ref()));
+            }
+            joined = Some(node);
+        }
+
+        let login = match (roles.login, &seams.gateways) {
+            (true, Some(gateways)) => Some(login::start(&ground, &seams, gateways, gateway.as_ref()).await?),
+            _ => None,
+        };
+        let api = match roles.api {
+            true => Some(api::start(&ground, &seams, demo).await?),
+            false => None,
+        };
+        let metrics =
+            metrics::start(&ground, gateway.as_ref(), media.as_ref(), joined.as_ref(), &care).await?;
+
+        let dial = gateway.as_ref().map(Gateway::addr).filter(|_| demo);
+        let mut demo = dial.map(|dial| Demo::start(care.ready(), ground.db.clone(), data, dial));
+        if let Some(demo) = demo.as_mut().filter(|_| care.is_ready()) {
+            demo.started().await.context("start the demo")?;
+        }
+        Ok(Self {
+            demo,
+            api,
+            login,
+            media,
+            joined,
+            _leadership: leadership,
+            gateway,
+            metrics,
+            _load: load,
+            care,
+            database,
+            ground,
+            _certificate: certificate,
+        })
+    }
+
+    /// Resolves when this node cannot go on.
+    async fn failed(&mut self) -> anyhow::Error {
+        let ended = async {
+            match &self.joined {
+                Some(joined) => joined.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = self.care.failed() => error,
+            error = ended => error,
+        }
+    }
+
+    /// One line of JSON on standard output, and the URL on standard error.
+    fn announce(&self) -> Result<()> {
+        let mut line: BTreeMap<&str, Value> = BTreeMap::from([("ready", json!(true))]);
+        let mut put = |name, addr: SocketAddr| line.insert(name, json!(local(addr)));
+        if let Some(gateway) = &self.gateway {
+            put("gateway", gateway.addr());
+        }
+        if let Some(login) = &self.login {
+            put("login", login.addr());
+        }
+        if let Some(joined) = &self.joined {
+            put("cluster", joined.addr());
+        }
+        if let Some(media) = &self.media {
+            put("media", media.viewer_addr());
+            put("live", media.live_addr());
+        }
+        if let Some(metrics) = &self.metrics {
+            put("metrics", metrics.addr());
+        }
+        if let Some(api) = &self.api {
+            put("web", api.addr());
+            let scheme = if self.ground.tls.is_some() { "https" } else { "http" };
+            eprintln!("motorcade is ready: {scheme}://{}", local(api.addr()));
+        }
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", serde_json::to_string(&line)?)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// People first, then video, then terminals, then the cluster, then the database.
+    async fn stop(self) -> Result<()> {
+        if let Some(demo) = self.demo {
+            demo.stop().await;
+        }
+        if let Some(api) = self.api {
+            api.shutdown().await;
+        }
+        if let Some(media) = self.media {
+            media.shutdown().await;
+        }
+        if let Some(login) = self.login {
+            login.shutdown().await;
+        }
+        if let Some(gateway) = self.gateway {
+            gateway.shutdown().await;
+        }
+        if let Some(joined) = self.joined {
+            joined.leave().await;
+        }
+        if let Some(metrics) = self.metrics {
+            metrics.stop();
+        }
+        self.care.stop();
+        self.database.stop().await
+    }
+}
+
+/// Addresses are shown as a program on this machine dials them.
+fn local(addr: SocketAddr) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, addr.port()).into()
+}
+
+async fn wait_for_the_end() -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    // A second signal ends it at once: the operator has waited long enough.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        error!("told twice to end");
+        std::process::exit(1);
+    });
+    Ok(())
+}
