@@ -21,6 +21,9 @@ use tracing::{debug, info, warn};
 /// How often the leader looks and plans.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Most nodes that are looked up of those who were there before: far more than a cluster has.
+const RECORD_MAX: u32 = 256;
+
 /// What the leader of a cluster works with. Every login server has one; that of the leader acts.
 pub(crate) struct Leadership {
     pub(crate) leads: watch::Receiver<Option<Lead>>,
@@ -42,6 +45,8 @@ pub(crate) struct Own {
 #[derive(Default)]
 struct Term {
     roll: Roll,
+    /// Whether the roll has those who were there before, as the database has them.
+    has_record: bool,
     /// The lives that are written down as joined, and the nodes as draining or drained.
     joined: HashSet<(NodeId, Incarnation)>,
     marks: HashMap<NodeId, NodeEventKind>,
@@ -98,6 +103,22 @@ impl Leadership {
         }
         if self.epoch() == Some(epoch) {
             self.write_down(epoch, term, &view, &sightings).await;
+            self.read_record(term).await;
+        }
+    }
+
+    /// Who went while nobody led, or with the leader before, is in no View: the database knows of it. Once a term.
+    async fn read_record(&self, term: &mut Term) {
+        if term.has_record {
+            return;
+        }
+        match self.db.nodes_on_record(RECORD_MAX).await {
+            Ok(lives) => {
+                let known = |life: NodeLife| Some((life.node.parse().ok()?, Incarnation(life.incarnation)));
+                term.roll.expect(lives.into_iter().filter_map(known));
+                term.has_record = true;
+            }
+            Err(error) => debug!(%error, "who was there before is not known yet"),
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use chrono::Utc;
-use cluster::etcd::{Agreement, EtcdSettings, Membership};
+use cluster::etcd::{Agreement, EtcdSettings, Membership, Standing};
 use cluster::proxy::{ClusterSecret, Unsealer};
 use cluster::{
     Advertise, Bus, ClusterReport, CopyMates, Credentials, DrainError, Fence, FromView, Incarnation, Limits,
@@ -80,7 +80,7 @@ pub(crate) struct Joined {
     server: JoinHandle<()>,
     _tasks: Vec<AbortOnDropHandle<()>>,
     _links: RemoteLinks,
-    _events: RemoteEvents,
+    _events: Option<RemoteEvents>,
 }
 
 impl Member {
@@ -220,10 +220,13 @@ impl Member {
             let links = Arc::clone(&part.links);
             tasks.push(spawn(Arc::clone(holding).follow_own(links)));
             tasks.push(spawn(drain_as_told(views.subscribe(), node.clone(), part.control.clone())));
+            tasks.push(spawn(stand(membership.standing(), part.control.clone())));
         }
         let listener = Arc::clone(holding) as Arc<dyn cluster::LinkListener>;
         let links = RemoteLinks::tell(Arc::clone(peers), listener);
-        let events = RemoteEvents::relay(Arc::clone(peers), Arc::clone(&runs.bus));
+        // Nobody else listens, and what a whole fleet reports is much to carry for nobody.
+        let listens = runs.roles.contains(&Role::Api);
+        let events = listens.then(|| RemoteEvents::relay(Arc::clone(peers), Arc::clone(&runs.bus)));
         let lookout = Lookout::begin(Arc::clone(peers), status);
         info!(%node, "node {node} is called by others on {addr}");
         Ok(Joined {
@@ -366,6 +369,17 @@ async fn forward(mut from: Views, to: watch::Sender<Arc<View>>) {
     loop {
         to.send_replace(from.borrow_and_update().clone());
         if from.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the gateway whether this node is a member.
+async fn stand(mut standing: watch::Receiver<Standing>, control: gateway::Control) {
+    loop {
+        let is_member = *standing.borrow_and_update() == Standing::Member;
+        control.stands(is_member);
+        if standing.changed().await.is_err() {
             return;
         }
     }

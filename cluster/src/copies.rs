@@ -57,7 +57,8 @@ pub enum CopyError {
 /// What keeps copies for other gateways: of what they acknowledged while the database was away, until that is stored.
 ///
 /// Whoever carries it makes sure that [`keep`](Self::keep) and [`stored`](Self::stored) come from the node that they
-/// name as origin. Every call may come twice, late, or after its caller gave it up.
+/// name as origin, and [`adopt`](Self::adopt) from it or from the leader. Every call may come twice, late, or after its
+/// caller gave it up.
 #[async_trait]
 pub trait Copies: Send + Sync {
     /// Keeps a batch; returns once it is on disk (after fsync). A batch whose number is not above the last one kept of

@@ -27,9 +27,12 @@ pub struct Policy {
     pub release_max: u32,
     /// How long a gateway rests after a release, so that the next plan sees what came of it.
     pub release_every: Duration,
-    /// How long nothing is moved after a node came or went: its terminals are on their way by themselves.
+    /// How long nothing is moved after a node came or went: its terminals are on their way by themselves. Also how long
+    /// a node that is only on record may take to show itself.
     pub settle: Duration,
-    /// How long a gateway must be gone before the copy of its spool is stored by the peer that holds it.
+    /// How long a gateway must be gone before the copy of its spool is stored by the peer that holds it; and how long
+    /// one that came back may take to say of copies of its former lives that they are stored, which it does not where
+    /// its disk was lost.
     pub adopt_after: Duration,
     /// How long most nodes must have vanished before the leader believes that it is they, not it. Its lease was
     /// renewed all that time.
@@ -115,7 +118,8 @@ pub struct Scene<'a> {
 }
 
 /// The nodes that are to be there, and since when those that are not have been gone; what was ordered lately.
-/// A new leader begins with an empty one.
+/// A new leader begins with those that are [on record](Self::expect): one that went with its predecessor is in no View
+/// any more.
 #[derive(Debug, Default)]
 pub struct Roll {
     nodes: BTreeMap<NodeId, Entry>,
@@ -130,6 +134,10 @@ pub struct Roll {
 #[derive(Debug)]
 struct Entry {
     incarnation: Incarnation,
+    /// Since when it is a member; None while it is none.
+    member_since: Option<Instant>,
+    /// Whether it was not a member since this leader began.
+    is_on_record_only: bool,
     /// Since when it does not answer.
     unseen_since: Option<Instant>,
     /// Since when it neither answers nor holds a lease.
@@ -139,6 +147,14 @@ struct Entry {
 }
 
 impl Roll {
+    /// Takes in nodes that were there when somebody led last, each in its last life. They are lost unless they show
+    /// themselves.
+    pub fn expect(&mut self, nodes: impl IntoIterator<Item = (NodeId, Incarnation)>) {
+        for (node, incarnation) in nodes.into_iter().take(GONE_MAX) {
+            self.nodes.entry(node).or_insert(Entry { is_on_record_only: true, ..Entry::new(incarnation) });
+        }
+    }
+
     /// Takes in what is seen at `now`. Before each plan.
     pub fn observe(&mut self, now: Instant, view: &View, sightings: &Sightings) {
         self.began_at.get_or_insert(now);
@@ -147,19 +163,19 @@ impl Roll {
             let incarnation = member.info.incarnation;
             let is_known = self.nodes.get(node).is_some_and(|entry| entry.incarnation == incarnation);
             if !is_known {
-                let entry = Entry { incarnation, unseen_since: None, gone_since: None, is_lost: false };
-                self.nodes.insert(node.clone(), entry);
+                self.nodes.insert(node.clone(), Entry::new(incarnation));
                 has_changed = true;
             }
         }
         for (node, entry) in &mut self.nodes {
-            let is_member =
-                view.members.get(node).is_some_and(|member| member.info.incarnation == entry.incarnation);
+            let is_member = is_member(view, node, entry.incarnation);
             let is_seen = is_seen(sightings, node, entry.incarnation);
             has_changed |= is_seen != entry.unseen_since.is_none();
             since(&mut entry.unseen_since, now, !is_seen);
             since(&mut entry.gone_since, now, !is_seen && !is_member);
+            since(&mut entry.member_since, now, is_member);
             entry.is_lost &= !is_member;
+            entry.is_on_record_only &= !is_member;
         }
         if has_changed {
             self.changed_at = Some(now);
@@ -188,20 +204,23 @@ impl Roll {
     }
 
     /// Whether most of the other nodes have vanished and are not given up yet: then it is the leader that is cut
-    /// off. One other node alone proves nothing either way, and is believed to be lost when its lease lapses.
+    /// off. Those that it only knows from the record have not vanished from its sight. One other node alone proves nothing either way, and is believed to be lost when its lease lapses.
     pub fn is_cut_off(&self, now: Instant, me: &NodeId, policy: &Policy) -> bool {
         let mut others = 0;
         let mut vanished = 0;
-        for (_, entry) in self.nodes.iter().filter(|(node, entry)| *node != me && !entry.is_lost) {
+        let counts = |entry: &Entry| !entry.is_lost && !entry.is_on_record_only;
+        for (_, entry) in self.nodes.iter().filter(|(node, entry)| *node != me && counts(entry)) {
             others += 1;
             vanished += u32::from(entry.unseen_since.is_some_and(|since| now < since + policy.believe_after));
         }
         vanished >= 2 && 2 * vanished > others
     }
 
-    /// How long a gateway of which a copy exists has been gone; None while it is not.
-    fn gone_for(&self, now: Instant, origin: &NodeId) -> Option<Duration> {
-        let since = match self.nodes.get(origin) {
+    /// For how long the life of a gateway has been over that wrote what a copy is of; None while it is not.
+    fn over_for(&self, now: Instant, copy: &SpoolCopy) -> Option<Duration> {
+        let since = match self.nodes.get(&copy.origin) {
+            // It is there in another life, and has its spool, or has lost it.
+            Some(entry) if entry.incarnation != copy.incarnation => entry.member_since.or(entry.gone_since)?,
             Some(entry) => entry.gone_since?,
             // It was gone before this leader began.
             None => self.began_at?,
@@ -230,8 +249,31 @@ impl Roll {
     }
 }
 
+impl Entry {
+    fn new(incarnation: Incarnation) -> Self {
+        Self {
+            incarnation,
+            member_since: None,
+            is_on_record_only: false,
+            unseen_since: None,
+            gone_since: None,
+            is_lost: false,
+        }
+    }
+
+    /// Whether it is gone, and nobody has acted on that.
+    fn is_to_be_lost(&self, now: Instant, policy: &Policy) -> bool {
+        let patience = if self.is_on_record_only { policy.settle } else { Duration::ZERO };
+        !self.is_lost && self.gone_since.is_some_and(|since| now >= since + patience)
+    }
+}
+
 fn is_seen(sightings: &Sightings, node: &NodeId, incarnation: Incarnation) -> bool {
     sightings.get(node).is_some_and(|sighting| sighting.incarnation == incarnation && sighting.is_in_sight())
+}
+
+fn is_member(view: &View, node: &NodeId, incarnation: Incarnation) -> bool {
+    view.members.get(node).is_some_and(|member| member.info.incarnation == incarnation)
 }
 
 /// Keeps since when something holds.
@@ -250,7 +292,7 @@ pub fn plan(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy) -> Ve
     }
     let mut steps = Vec::new();
     for (node, entry) in &roll.nodes {
-        if entry.gone_since.is_some() && !entry.is_lost {
+        if entry.is_to_be_lost(now, policy) {
             steps.push(Step::Lost { node: node.clone(), incarnation: entry.incarnation });
         }
     }
@@ -261,12 +303,14 @@ pub fn plan(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy) -> Ve
     steps
 }
 
-/// Both witnesses say that the origin is gone, and it has had its time to come back.
+/// Both witnesses say that the origin is gone, or is there in another life, and it has had its time to come back, or
+/// to say that all is stored.
 fn adopt(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy, steps: &mut Vec<Step>) {
     for copy in scene.copies {
-        let is_there = scene.view.members.contains_key(&copy.origin)
-            || scene.sightings.get(&copy.origin).is_some_and(|sighting| sighting.is_in_sight());
-        let is_gone = roll.gone_for(now, &copy.origin).is_some_and(|gone| gone >= policy.adopt_after);
+        // In that life: one that came back with its disk lost knows nothing of the copy.
+        let is_there = is_member(scene.view, &copy.origin, copy.incarnation)
+            || is_seen(scene.sightings, &copy.origin, copy.incarnation);
+        let is_over = roll.over_for(now, copy).is_some_and(|over| over >= policy.adopt_after);
         let holder = scene.view.members.get(&copy.holder);
         let holder_is_fit = holder.is_some_and(|holder| {
             holder.info.speaks() && is_seen(scene.sightings, &copy.holder, holder.info.incarnation)
@@ -274,7 +318,7 @@ fn adopt(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy, steps: &
         // Still there long after the order: said again.
         let was_ordered =
             roll.adopted.get(copy).is_some_and(|at| now.saturating_duration_since(*at) < policy.adopt_after);
-        if !is_there && is_gone && holder_is_fit && !was_ordered {
+        if !is_there && is_over && holder_is_fit && !was_ordered {
             steps.push(Step::Adopt {
                 origin: copy.origin.clone(),
                 incarnation: copy.incarnation,

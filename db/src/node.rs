@@ -120,6 +120,14 @@ impl NodeEventRow {
 }
 
 #[derive(QueryableByName)]
+struct NodeLifeRow {
+    #[diesel(sql_type = Text)]
+    node: String,
+    #[diesel(sql_type = BigInt)]
+    incarnation: i64,
+}
+
+#[derive(QueryableByName)]
 struct EpochRow {
     #[diesel(sql_type = BigInt)]
     epoch: i64,
@@ -162,6 +170,33 @@ impl Db {
             Ok(lost.into_iter().map(|key| TerminalId(key.id)).collect())
         })
         .await
+    }
+
+    /// The nodes that were there when a leader wrote last: who joined and is not over yet in its last life, and whoever
+    /// holds terminals, as the terminals' sessions have it. At most `max`, in the order of names.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn nodes_on_record(&self, max: u32) -> Result<Vec<NodeLife>, DbError> {
+        let found: Vec<NodeLifeRow> = self
+            .links(move |conn| {
+                Ok(sql_query(
+                    "WITH latest AS (SELECT DISTINCT ON (node) node, incarnation FROM node_event \
+                       WHERE kind = 'joined' ORDER BY node, id DESC), \
+                     holders AS (SELECT DISTINCT node FROM terminal WHERE online AND node IS NOT NULL) \
+                     SELECT COALESCE(l.node, h.node) AS node, COALESCE(l.incarnation, 0) AS incarnation \
+                     FROM latest l FULL JOIN holders h ON h.node = l.node \
+                     WHERE h.node IS NOT NULL OR NOT EXISTS (SELECT FROM node_event o WHERE o.node = l.node \
+                       AND o.incarnation = l.incarnation AND o.kind IN ('lost', 'left')) \
+                     ORDER BY 1 LIMIT $1",
+                )
+                .bind::<BigInt, _>(i64::from(max))
+                .load(conn)?)
+            })
+            .await?;
+        let life =
+            |row: NodeLifeRow| NodeLife { node: row.node, incarnation: row.incarnation.cast_unsigned() };
+        Ok(found.into_iter().map(life).collect())
     }
 
     /// What happened to nodes, the latest first, for those who see the root company; nothing for others.

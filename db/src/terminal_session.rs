@@ -119,6 +119,30 @@ impl Db {
         .await
     }
 
+    /// Marks those terminals online again whose epoch is still the given one, so that nobody opened another session
+    /// since: who marked them offline took their node for lost. Says which these were.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn sessions_upheld(&self, held: &[(TerminalId, i64)]) -> Result<Vec<TerminalId>, DbError> {
+        let (terminals, epochs): (Vec<i64>, Vec<i64>) =
+            held.iter().map(|(terminal, epoch)| (terminal.0, *epoch)).unzip();
+        self.links(move |conn| {
+            let upheld: Vec<Key> = sql_query(
+                "WITH k AS (SELECT t.id, k.epoch FROM unnest($1::bigint[], $2::bigint[]) AS k (id, epoch) \
+                   JOIN terminal t ON t.id = k.id WHERE t.session_epoch = k.epoch AND NOT t.online \
+                   ORDER BY t.id FOR NO KEY UPDATE OF t) \
+                 UPDATE terminal t SET online = true FROM k \
+                 WHERE t.id = k.id AND t.session_epoch = k.epoch AND NOT t.online RETURNING t.id",
+            )
+            .bind::<Array<BigInt>, _>(&terminals)
+            .bind::<Array<BigInt>, _>(&epochs)
+            .load(conn)?;
+            Ok(upheld.into_iter().map(|key| TerminalId(key.id)).collect())
+        })
+        .await
+    }
+
     /// Marks those of `terminals` offline that `node` holds, whatever their epochs; says which. For sessions whose
     /// opening had an unknown outcome: it waits until that is settled. The caller opens none of them meanwhile.
     ///

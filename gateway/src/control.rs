@@ -27,6 +27,12 @@ impl Control {
         self.gate.links.of(terminal).is_some_and(|link| link.supersede(stamp))
     }
 
+    /// Whether this node is a member of its cluster, as it changes. While it is, sessions that others close because they
+    /// took it for lost are opened again.
+    pub fn stands(&self, is_member: bool) {
+        self.gate.presence.stands(is_member);
+    }
+
     /// Sends every terminal away that is here or comes, at a bounded rate, as [`release`](Self::release) does.
     pub fn drain(&self) {
         redirect::drain(&self.gate, true);

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use db::DbError;
@@ -31,6 +32,10 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Presence {
     changed: Mutex<HashSet<TerminalId>>,
     look: Notify,
+    /// Whether this node is one of its cluster's, as far as it knows.
+    is_member: AtomicBool,
+    /// Whether it is to be seen to that every session which was told still stands.
+    is_to_uphold: AtomicBool,
 }
 
 /// A session that the database knows of.
@@ -64,6 +69,15 @@ impl Presence {
         self.look.notify_one();
     }
 
+    /// Whether this node is a member of its cluster. One that was none may have been taken for lost, and its terminals
+    /// for offline; and only of a member somebody will say so when it is lost in truth.
+    pub(crate) fn stands(&self, is_member: bool) {
+        if !self.is_member.swap(is_member, Ordering::Relaxed) && is_member {
+            self.is_to_uphold.store(true, Ordering::Relaxed);
+            self.look.notify_one();
+        }
+    }
+
     fn take(&self) -> HashSet<TerminalId> {
         std::mem::take(&mut *self.changed.lock())
     }
@@ -83,6 +97,7 @@ pub(crate) async fn run(gate: Arc<Gate>, stop: CancellationToken) {
             () = gate.presence.look.notified() => {}
             _ = looks.tick() => look_anyway(&gate, &sessions),
         }
+        uphold(&gate, &sessions).await;
         if !settle_all(&gate, &mut sessions).await {
             // Its permit is kept: the next round begins at once after the rest.
             gate.presence.look.notify_one();
@@ -112,8 +127,11 @@ async fn forget_former_life(gate: &Gate) {
     }
 }
 
-/// Notes every terminal whose link is not the one that the database was told of.
+/// Notes every terminal whose link is not the one that the database was told of. What it was told is looked at too, as
+/// it may be late that somebody takes this node for lost.
 fn look_anyway(gate: &Gate, sessions: &Sessions) {
+    let is_member = gate.presence.is_member.load(Ordering::Relaxed);
+    gate.presence.is_to_uphold.fetch_or(is_member, Ordering::Relaxed);
     let links = gate.links.numbers();
     let mut changed = gate.presence.changed.lock();
     let known = sessions.told.keys().chain(&sessions.unsure);
@@ -124,6 +142,35 @@ fn look_anyway(gate: &Gate, sessions: &Sessions) {
             .filter(|(terminal, link)| sessions.told.get(terminal).is_none_or(|told| told.link != **link))
             .map(|(terminal, _)| terminal),
     );
+}
+
+/// Takes back that terminals with a link here are offline, where somebody took this node for lost and no other one has
+/// opened a session since. What the database does not take now is left for the next look.
+async fn uphold(gate: &Gate, sessions: &Sessions) {
+    if !gate.presence.is_to_uphold.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    let links = gate.links.numbers();
+    let stands = |(terminal, told): (&TerminalId, &Told)| {
+        (links.get(terminal) == Some(&told.link)).then_some((*terminal, told.epoch))
+    };
+    let held: Vec<(TerminalId, i64)> = sessions.told.iter().filter_map(stands).collect();
+    for held in held.chunks(AT_ONCE) {
+        let upheld = match gate.db.sessions_upheld(held).await {
+            Ok(upheld) => upheld,
+            Err(error) => {
+                tracing::debug!(%error, "sessions not upheld yet");
+                gate.presence.is_to_uphold.store(true, Ordering::Relaxed);
+                return;
+            }
+        };
+        if !upheld.is_empty() {
+            tracing::warn!("{} terminals with a link here were marked offline: they are not", upheld.len());
+        }
+        for terminal in upheld.into_iter().filter(|terminal| gate.links.of(*terminal).is_some()) {
+            gate.events.publish(Event::Presence { terminal, presence: State::Online });
+        }
+    }
 }
 
 /// Whether everything that changed was told.

@@ -9,10 +9,12 @@
 //! [`Settings::redirect_limit_min`]: crate::Settings::redirect_limit_min
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cluster::Advertise;
 use model::{SendError, TerminalId};
 use parking_lot::Mutex;
 use protocol::jt808::server::{Answer, Downlink};
@@ -176,13 +178,12 @@ async fn renew(gate: &Gate, terminal: TerminalId, link: &Link) {
 /// 0x8105: connect to this gateway. None where the terminal's code would be read as another parameter.
 fn here(gate: &Gate, link: &Link) -> Option<Downlink> {
     let settings = &gate.settings;
-    let advertised = settings.advertise.as_ref();
-    let host = advertised.and_then(|advertised| advertised.host.clone());
+    let (host, tcp_port) = dialled(settings.advertise.as_ref(), link.local);
     let redirect = message::Redirect {
         // the one that it came with: it counts for this connection alone
         code: link.code.as_bytes(),
-        host: &host.unwrap_or_else(|| link.local.ip().to_string()),
-        tcp_port: advertised.map_or(link.local.port(), |advertised| advertised.port),
+        host: &host,
+        tcp_port,
         udp_port: 0,
         limit_min: settings.redirect_limit_min,
     };
@@ -191,9 +192,35 @@ fn here(gate: &Gate, link: &Link) -> Option<Downlink> {
     Some(Downlink { id: id::TERMINAL_CONTROL, body: body.into() })
 }
 
+/// Where a terminal dials us, who did so at `local`. A port of 0 was left to the system: only the socket knows it.
+fn dialled(advertised: Option<&Advertise>, local: SocketAddr) -> (String, u16) {
+    let host = advertised.and_then(|advertised| advertised.host.clone());
+    let port = advertised.map(|advertised| advertised.port).filter(|port| *port != 0);
+    (host.unwrap_or_else(|| local.ip().to_string()), port.unwrap_or(local.port()))
+}
+
 /// 0x8105: connect to the terminal's own server again.
 fn back(gate: &Gate) -> Downlink {
     let mut body = Vec::new();
     message::Redirect::encode_end(&mut body, gate.settings.redirect_form);
     Downlink { id: id::TERMINAL_CONTROL, body: body.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_told_what_is_advertised_and_else_what_it_dialled() {
+        let local = SocketAddr::from(([192, 0, 2, 7], 40_123));
+        let advertise = |host: Option<&str>, port| Advertise { host: host.map(str::to_owned), port };
+        for (advertised, expected) in [
+            (None, ("192.0.2.7", 40_123)),
+            (Some(advertise(None, 6608)), ("192.0.2.7", 6608)),
+            (Some(advertise(Some("gw1.example"), 6608)), ("gw1.example", 6608)),
+            (Some(advertise(Some("gw1.example"), 0)), ("gw1.example", 40_123)),
+        ] {
+            assert_eq!(dialled(advertised.as_ref(), local), (expected.0.to_owned(), expected.1));
+        }
+    }
 }

@@ -245,6 +245,64 @@ fn a_spool_copy_is_stored_by_its_holder_when_the_gateway_does_not_come_back() {
 }
 
 #[test]
+fn a_copy_of_a_life_that_is_over_is_stored_although_the_gateway_is_there() {
+    let mut cluster = Cluster::new([("a", 10), ("b", 10)]);
+    let copy = |incarnation| SpoolCopy { origin: node("a"), incarnation, holder: node("b") };
+    // What its disk lost, it cannot tell of.
+    cluster.copies = vec![copy(Incarnation(1)), copy(LIFE)];
+    assert_eq!(cluster.plan(), "", "it may have its spool still");
+    cluster.now += cluster.policy.adopt_after;
+    assert_eq!(
+        cluster.plan(),
+        "b stores the spool of a
+"
+    );
+    assert_eq!(cluster.plan(), "", "not what it writes now");
+    cluster.copies = vec![copy(LIFE)];
+    cluster.now += 2 * cluster.policy.adopt_after;
+    assert_eq!(cluster.plan(), "");
+}
+
+#[test]
+fn a_node_that_went_with_the_leader_is_lost_for_the_next_one() {
+    let mut cluster = Cluster::new([("a", 10), ("b", 10)]);
+    cluster.lapse("a");
+    cluster.sightings.remove(&node("a"));
+    cluster.roll = Roll::default();
+    cluster.roll.expect(["a", "b", "login", "standby"].map(|name| (node(name), LIFE)));
+    assert_eq!(cluster.plan(), "", "it may be on its way back");
+    cluster.now += cluster.policy.settle - Duration::from_secs(2);
+    assert_eq!(cluster.plan(), "");
+    assert_eq!(
+        cluster.plan(),
+        "a is lost
+"
+    );
+    assert_eq!(cluster.plan(), "", "once");
+
+    cluster.join("a", &[Role::Gateway], 0);
+    assert_eq!(cluster.plan(), "");
+    cluster.lapse("a");
+    cluster.silence("a");
+    assert_eq!(
+        cluster.plan(),
+        "a is lost
+",
+        "at once, as any other"
+    );
+}
+
+#[test]
+fn nodes_on_record_are_no_sign_that_the_leader_is_cut_off() {
+    let mut cluster = Cluster::new([("a", 500), ("b", 10)]);
+    cluster.roll.expect(["old1", "old2", "old3", "old4"].map(|name| (node(name), LIFE)));
+    cluster.now += cluster.policy.settle;
+    assert_eq!(cluster.plan(), "");
+    cluster.now += cluster.policy.settle;
+    assert_eq!(cluster.plan(), "old1 is lost\nold2 is lost\nold3 is lost\nold4 is lost\na releases 100\n");
+}
+
+#[test]
 fn what_the_roll_remembers_is_bounded() {
     let mut cluster = Cluster::new([("a", 10)]);
     for number in 0..GONE_MAX + 50 {

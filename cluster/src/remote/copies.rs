@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{CallError, Peer, Peers};
-use crate::{Batch, Copies, CopyError, CopyPeer, CopyPeers, Incarnation, NodeId, Role, View};
+use crate::{Batch, Copies, CopyError, CopyPeer, CopyPeers, Epoch, Incarnation, NodeId, Role, View};
 
 /// What one other gateway keeps for this one.
 pub struct RemoteCopies {
@@ -32,10 +32,12 @@ impl Copies for RemoteCopies {
         self.peer.stored(origin.clone(), incarnation, upto).await.unwrap_or_else(unreachable)
     }
 
-    /// The leader's to ask alone, under its epoch.
+    /// For others the leader's to ask alone, under its epoch; for itself any node may.
     async fn adopt(&self, origin: &NodeId) -> Result<u64, CopyError> {
-        let Some(epoch) = self.peers.own_epoch() else {
-            return Err(CopyError::Unreachable(format!("{} does not lead", self.peers.me())));
+        let epoch = match self.peers.own_epoch() {
+            Some(epoch) => epoch,
+            None if origin == self.peers.me() => Epoch::default(),
+            None => return Err(CopyError::Unreachable(format!("{} does not lead", self.peers.me()))),
         };
         match self.peer.adopt(epoch, origin.clone()).await {
             Ok(Ok(left)) => left,

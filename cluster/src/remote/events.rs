@@ -12,7 +12,8 @@ use crate::wire::codec::Json;
 use crate::wire::message::{EventTold, FollowEvents};
 use crate::{Bus, Incarnation, NodeId, NodeInfo, Role};
 
-/// Tells the bus of this node, as long as it lives, what every other gateway and media server tells.
+/// Tells the bus of this node, as long as it lives, what every other gateway, media server and login server tells: the
+/// leader, which is one of these, says whose terminals are offline.
 pub struct RemoteEvents {
     _task: AbortOnDropHandle<()>,
 }
@@ -30,7 +31,7 @@ struct Relay {
 
 impl Follower for Relay {
     fn wants(&self, info: &NodeInfo) -> bool {
-        info.runs(Role::Gateway) || info.runs(Role::Media)
+        [Role::Gateway, Role::Media, Role::Login].into_iter().any(|role| info.runs(role))
     }
 
     async fn follow(self: Arc<Self>, peer: Arc<Peer>, _: Incarnation) {

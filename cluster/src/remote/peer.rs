@@ -200,8 +200,8 @@ impl Peer {
         Ok(self.call::<Stored>(Json(StoredUpTo { origin, incarnation, upto })).await?.0)
     }
 
-    /// Has it store what it keeps of `origin`, on the word of this node as the leader of `epoch`:
-    /// [`Copies::adopt`](crate::Copies::adopt).
+    /// Has it store what it keeps of `origin`, on the word of this node as the leader of `epoch`, or as the origin, where
+    /// no epoch is looked at: [`Copies::adopt`](crate::Copies::adopt).
     pub async fn adopt(
         &self,
         epoch: Epoch,

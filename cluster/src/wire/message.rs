@@ -95,7 +95,7 @@ call!(
     Stored, "stored", StoredUpTo => Result<(), CopyError>, within 10 s
 );
 call!(
-    /// [`Copies::adopt`](crate::Copies::adopt), on the word of the leader of that epoch.
+    /// [`Copies::adopt`](crate::Copies::adopt), on the word of the leader of that epoch, or of the origin itself.
     Adopt, "adopt", (Epoch, NodeId) => Result<Result<u64, CopyError>, OrderError>, within 10 s
 );
 

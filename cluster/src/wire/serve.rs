@@ -312,7 +312,9 @@ impl Desk {
             Adopt::PATH => {
                 unary::<Adopt, _, _>(request, |Json((epoch, origin))| async move {
                     let copies = has(&served.copies, "room for copies")?;
-                    Ok(Json(match self.let_pass(from, epoch) {
+                    // Of its own copies a node disposes itself, whoever leads.
+                    let may = if *from == origin { Ok(()) } else { self.let_pass(from, epoch) };
+                    Ok(Json(match may {
                         Ok(()) => Ok(copies.adopt(&origin).await),
                         Err(error) => Err(error),
                     }))

@@ -251,6 +251,27 @@ async fn a_batch_is_kept_byte_by_byte_and_for_its_origin_alone() {
 }
 
 #[tokio::test]
+async fn an_origin_may_have_its_own_copies_adopted_whoever_leads() {
+    let stage = Stage::new();
+    let shelf = Arc::new(Shelf::default());
+    let (copies, fence) = (Arc::clone(&shelf), Arc::new(Fence::default()));
+    fence.heed(Epoch(5));
+    let gw2 = stage
+        .node("gw2", &[Role::Gateway], |served| {
+            served.copies = Some(copies);
+            served.fence = fence;
+        })
+        .await;
+    let gw1 = stage.node("gw1", &[Role::Gateway], |_| {}).await;
+    let peer = gw1.peers.peer(gw2.id()).expect("a member");
+    let remote = RemoteCopies::new(Arc::clone(&peer), Arc::clone(&gw1.peers));
+    assert_eq!(remote.adopt(gw1.id()).await, Ok(17));
+    let foreign = peer.adopt(Epoch::default(), name("gw3")).await.expect("answered");
+    assert_eq!(foreign, Err(OrderError::OldEpoch { seen: Epoch(5) }));
+    assert_eq!(*shelf.adopted.lock(), [name("gw1")]);
+}
+
+#[tokio::test]
 async fn copies_go_around_and_to_no_gateway_that_drains() {
     let stage = Stage::new();
     let gateway = [Role::Gateway];

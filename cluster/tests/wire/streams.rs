@@ -64,6 +64,23 @@ async fn what_happens_on_one_node_is_told_on_the_others_and_no_further() {
 }
 
 #[tokio::test]
+async fn what_the_leader_says_of_terminals_is_heard_where_people_ask() {
+    let stage = Stage::new();
+    let bus = Arc::new(Bus::default());
+    let served = Arc::clone(&bus);
+    let login1 = stage.node("login1", &[Role::Login], |parts| parts.events = Some(served)).await;
+    let api1 = stage.node("api1", &[Role::Api], |_| {}).await;
+    let here = Arc::new(Bus::default());
+    let mut events = here.subscribe(Filter::default());
+    let _relay = RemoteEvents::relay(Arc::clone(&api1.peers), here);
+    assert_eq!(next(&mut events).await, Err(Lagged(1)));
+    let offline = Event::Presence { terminal: TerminalId(4), presence: Presence::Offline };
+    bus.publish(offline.clone());
+    assert_eq!(next(&mut events).await, Ok(offline));
+    stage.leave(login1.id());
+}
+
+#[tokio::test]
 async fn a_node_that_cannot_keep_up_is_told_what_it_missed() {
     let stage = Stage::new();
     let bus = Arc::new(Bus::default());

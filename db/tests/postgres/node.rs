@@ -66,3 +66,54 @@ async fn a_lost_node_s_terminals_are_offline_but_not_those_that_moved_on() {
     assert_eq!(db.node_lost(1, &life(1)).await.expect("written"), [stays]);
     assert!(db.node_lost(1, &life(1)).await.expect("written").is_empty());
 }
+
+#[tokio::test]
+async fn the_next_leader_finds_on_record_who_was_there() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    let happens = async |node: &str, incarnation, kind| {
+        let life = NodeLife { node: node.to_owned(), incarnation };
+        db.node_happened(1, &life, kind, "").await.expect("written");
+    };
+    // one that runs, in its second life; one that ended; one that is lost but got a terminal after that; a stranger
+    happens("gw1", 1, NodeEventKind::Joined).await;
+    happens("gw1", 1, NodeEventKind::Lost).await;
+    happens("gw1", u64::MAX, NodeEventKind::Joined).await;
+    happens("gw1", u64::MAX, NodeEventKind::Drained).await;
+    happens("gw2", 2, NodeEventKind::Joined).await;
+    happens("gw2", 2, NodeEventKind::Left).await;
+    happens("gw3", 3, NodeEventKind::Joined).await;
+    happens("gw3", 3, NodeEventKind::Lost).await;
+    for (sim, node) in [("1", "gw3"), ("2", "gw3"), ("3", "gw4")] {
+        let terminal = terminal(&test, sim).await;
+        db.sessions_opened(node, &[(terminal, "10.0.0.9".to_owned())]).await.expect("opened");
+    }
+
+    let found = async |max| {
+        let found = db.nodes_on_record(max).await.expect("read");
+        found.into_iter().map(|life| (life.node, life.incarnation)).collect::<Vec<_>>()
+    };
+    let expected = [("gw1", u64::MAX), ("gw3", 3), ("gw4", 0)].map(|(node, life)| (node.to_owned(), life));
+    assert_eq!(found(10).await, expected);
+    assert_eq!(found(2).await, expected[..2]);
+}
+
+#[tokio::test]
+async fn a_session_is_upheld_unless_another_one_was_opened_since() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    let (stays, moves, is_on) =
+        (terminal(&test, "1").await, terminal(&test, "2").await, terminal(&test, "3").await);
+    let mut held = Vec::new();
+    for terminal in [stays, moves, is_on] {
+        let opened = db.sessions_opened("gw1", &[(terminal, "10.0.0.9".to_owned())]).await.expect("opened");
+        held.push((terminal, opened[&terminal].epoch));
+    }
+    db.node_lost(1, &life(1)).await.expect("written");
+    let opened = db.sessions_opened("gw2", &[(moves, "10.0.0.9".to_owned())]).await.expect("opened");
+    db.sessions_closed(&[(moves, opened[&moves].epoch)]).await.expect("closed");
+    assert_eq!(db.sessions_upheld(&held[2..]).await.expect("upheld"), [is_on]);
+    assert_eq!(db.sessions_upheld(&held).await.expect("upheld"), [stays]);
+    assert!(db.sessions_upheld(&held).await.expect("upheld").is_empty());
+    assert!(!db.terminal(&Scope::platform(), moves).await.expect("there").online, "it left the other one");
+}

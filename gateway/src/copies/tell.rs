@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Copying, changed};
 use crate::gate::Gate;
+use crate::spool::Place;
 
 /// How long a peer may take to forget.
 const TELL_WITHIN: Duration = Duration::from_secs(3);
@@ -56,9 +57,11 @@ async fn round(gate: &Gate, copying: &Copying, told: &mut HashMap<NodeId, Told>)
     told.retain(|node, _| peers.iter().any(|peer| peer.node == *node));
     for peer in peers {
         let before = told.get(&peer.node).copied().unwrap_or_default();
+        // Before the doubt, which comes before what it is about counts as drained.
+        let drained = *gate.spool.drained().borrow();
         let now = match gate.spool.is_doubtful() {
-            true => adopted(gate, copying, &peer, before).await,
-            false => stored(gate, copying, &peer, before).await,
+            true => adopted(gate, copying, &peer, drained, before).await,
+            false => stored(gate, copying, &peer, drained, before).await,
         };
         match now {
             Ok(now) => {
@@ -70,8 +73,13 @@ async fn round(gate: &Gate, copying: &Copying, told: &mut HashMap<NodeId, Told>)
 }
 
 /// Tells `peer` to forget what is stored.
-async fn stored(gate: &Gate, copying: &Copying, peer: &CopyPeer, mut told: Told) -> Result<Told, CopyError> {
-    let drained = *gate.spool.drained().borrow();
+async fn stored(
+    gate: &Gate,
+    copying: &Copying,
+    peer: &CopyPeer,
+    drained: Place,
+    mut told: Told,
+) -> Result<Told, CopyError> {
     if !told.former && drained >= gate.spool.found() {
         for incarnation in copying.former.iter().copied() {
             in_time(peer.copies.stored(&copying.me.origin, incarnation, u64::MAX)).await?;
@@ -87,8 +95,13 @@ async fn stored(gate: &Gate, copying: &Copying, peer: &CopyPeer, mut told: Told)
 }
 
 /// Asks `peer` to store what it has itself: the own spool is through, but did not give everything back.
-async fn adopted(gate: &Gate, copying: &Copying, peer: &CopyPeer, told: Told) -> Result<Told, CopyError> {
-    let drained = *gate.spool.drained().borrow();
+async fn adopted(
+    gate: &Gate,
+    copying: &Copying,
+    peer: &CopyPeer,
+    drained: Place,
+    told: Told,
+) -> Result<Told, CopyError> {
     let all = {
         let ledger = copying.ledger.lock();
         let is_through = ledger.is_all_stored(drained) && drained >= gate.spool.found();

@@ -2,11 +2,12 @@
 
 use access::terminal::Admission;
 use cluster::{LinkChange, LinkChanges, LinkStamp};
+use db::NodeLife;
 use futures_util::{FutureExt as _, StreamExt as _};
 use gateway::Trouble;
 use model::{Event, Presence};
 
-use crate::support::{Device, WITHIN, World, wait_for, wait_for_trouble};
+use crate::support::{Device, QUIET, WITHIN, World, wait_for, wait_for_trouble};
 
 const SIM: &str = "13900000025";
 
@@ -60,4 +61,37 @@ async fn a_link_that_another_gateway_has_anew_is_closed_as_replaced() {
         let offline = Event::Presence { terminal, presence: Presence::Offline };
         assert_ne!(event, Ok(offline), "it is online elsewhere");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_taken_for_lost_says_who_is_online_once_it_is_a_member_again() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal(SIM).await.id;
+    let gateway = world.start().await;
+    gateway.control().stands(true);
+    let mut device = Device::online(gateway.addr(), SIM).await;
+    let is = async |online: bool| (world.read(terminal).await.online == online).then_some(());
+    wait_for("its session", async || is(true).await).await;
+
+    gateway.control().stands(false);
+    let mut events = world.events();
+    let life = NodeLife { node: world.settings.node.clone(), incarnation: 1 };
+    let lost = world.database.db().node_lost(1, &life).await.expect("written");
+    assert_eq!(lost, [terminal]);
+    assert_eq!(is(false).await, Some(()));
+    gateway.control().stands(true);
+    wait_for("its session to stand", async || is(true).await).await;
+    let event = tokio::time::timeout(WITHIN, events.next()).await.expect("within the limit");
+    assert_eq!(event, Some(Ok(Event::Presence { terminal, presence: Presence::Online })));
+    device.assert_alive().await;
+
+    // what another node has opened since is its own
+    gateway.control().stands(false);
+    let opened = world.database.db().sessions_opened("other", &[(terminal, "192.0.2.9".to_owned())]).await;
+    let epoch = opened.expect("opened")[&terminal].epoch;
+    world.database.db().sessions_closed(&[(terminal, epoch)]).await.expect("closed");
+    gateway.control().stands(true);
+    tokio::time::sleep(QUIET).await;
+    assert_eq!(is(false).await, Some(()));
+    gateway.shutdown().await;
 }
