@@ -10,12 +10,14 @@ use std::time::Duration;
 use access::Access;
 use anyhow::{Context, Result, bail, ensure};
 use api::Certificate;
-use cluster::dispatch::{Candidate, Candidates};
+use cluster::dispatch::{Arrivals, Candidate, Candidates, Dispatch, Gateways};
 use cluster::{
-    Advertise, Alone, AloneNodes, Bus, Events, NodeId, Nodes, Placement, SightingsSeen, Terminals, Views,
+    Advertise, Alone, AloneNodes, Bus, Events, Holders, NodeId, Nodes, Placement, SightingsSeen, Terminals,
+    Views,
 };
 use db::Db;
 use futures_util::StreamExt as _;
+use model::TerminalId;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
@@ -170,7 +172,11 @@ impl Node {
                 Some(member) => member.dial(advertise, bound),
                 None => advertise.cloned().unwrap_or(Advertise { host: None, port: bound.port() }),
             };
-            cluster::MediaServer { viewer, tls: tls.is_some() }
+            cluster::MediaServer {
+                viewer,
+                tls: tls.is_some(),
+                live: live_of(&config, member.as_ref(), media),
+            }
         });
 
         let load = LoadMeter::start(data, gateway.as_ref().map(gateway::Gateway::control), media.clone());
@@ -178,7 +184,7 @@ impl Node {
             terminals,
             placement: Arc::new(Alone { media: place.clone() }),
             media: media.clone().map(|media| media as Arc<dyn cluster::Media>),
-            gateways: gateway.as_ref().map(|gateway| only_gateway(gateway, &config)),
+            dispatch: gateway.as_ref().map(|gateway| to_the_only(gateway, &config)),
             nodes: Arc::new(AloneNodes {
                 info: alone(&config, roles, gateway.as_ref(), place.clone()),
                 measured: load.measured(),
@@ -192,22 +198,27 @@ impl Node {
             seams.media = Some(member.media(seams.media.take()));
             seams.placement = Arc::new(node.placement(member.peers.views().clone()));
             seams.nodes = node.nodes(member.peers.views().clone());
-            seams.gateways = Some(Arc::new(InView {
-                views: member.peers.views().clone(),
-                sightings: node.lookout.sightings(),
-            }));
+            let seen = InView { views: member.peers.views().clone(), sightings: node.lookout.sightings() };
+            seams.dispatch = Some(Dispatch::new(Arc::new(seen), Arc::clone(&member.holding) as _));
             if roles.login {
                 leadership = Some(lead(member, &node, &db, &bus, gateway.as_ref()));
             }
             joined = Some(node);
         }
 
-        let login = match (roles.login, &seams.gateways) {
-            (true, Some(gateways)) => {
+        if let Some(dispatch) = &seams.dispatch {
+            match (&member, &gateway) {
+                (Some(member), _) => member.holding.tells(dispatch.arrivals()),
+                (None, Some(gateway)) => tell_arrivals(gateway, dispatch.arrivals()),
+                (None, None) => {}
+            }
+        }
+        let login = match (roles.login, &seams.dispatch) {
+            (true, Some(dispatch)) => {
                 let deps = login::Deps {
                     db: db.clone(),
                     codes: secrets.auth_codes()?,
-                    gateways: Arc::clone(gateways),
+                    dispatch: dispatch.clone(),
                     secret: secrets.splices()?,
                     clients: Arc::new(Rights(access.clone())),
                     placement: Arc::clone(&seams.placement),
@@ -215,11 +226,6 @@ impl Node {
                 let admission = config.gateway.admission;
                 let settings = login::Settings { admission, ..config.login.clone() };
                 let login = login::Login::start(settings, deps).await.context("start the login server")?;
-                match (&member, &gateway) {
-                    (Some(member), _) => member.holding.tells(login.arrivals()),
-                    (None, Some(gateway)) => tell_arrivals(gateway, login.arrivals()),
-                    (None, None) => {}
-                }
                 Some(login)
             }
             _ => None,
@@ -332,7 +338,8 @@ struct Seams {
     terminals: Arc<dyn Terminals>,
     placement: Arc<dyn Placement>,
     media: Option<Arc<dyn cluster::Media>>,
-    gateways: Option<Arc<dyn login::Gateways>>,
+    /// None on a node that reaches no gateway.
+    dispatch: Option<Dispatch>,
     nodes: Arc<dyn Nodes>,
 }
 
@@ -411,6 +418,7 @@ async fn start_api(
         terminals: Arc::clone(&seams.terminals),
         nodes: Arc::clone(&seams.nodes),
         placement: Arc::clone(&seams.placement),
+        dispatch: seams.dispatch.clone(),
         media: seams.media.clone(),
         tls,
     };
@@ -439,7 +447,33 @@ fn runs(
             control: gateway.control(),
         }),
         media: media.map(|(server, dial)| MediaPart { dial, server: Arc::clone(server) }),
+        web: web_of(config, Some(member)).filter(|_| roles.api),
         measured: load.measured(),
+    }
+}
+
+/// Where people and programs dial this node; None where its port is not known before it is bound.
+fn web_of(config: &Config, member: Option<&Member>) -> Option<cluster::WebServer> {
+    let listener = config.web.listener();
+    let advertise = listener.advertise.as_ref();
+    if advertise.is_none() && listener.listen.port() == 0 {
+        return None;
+    }
+    let dial = match (member, advertise) {
+        (Some(member), advertise) => member.dial(advertise, listener.listen),
+        (None, Some(advertise)) => advertise.clone(),
+        (None, None) => Advertise { host: None, port: listener.listen.port() },
+    };
+    Some(cluster::WebServer { dial, tls: config.tls.cert.is_some() })
+}
+
+/// Where terminals send video to `media`.
+fn live_of(config: &Config, member: Option<&Member>, media: &media::MediaServer) -> Advertise {
+    let (listener, bound) = (config.live.listener(), media.live_addr());
+    match (member, listener.advertise) {
+        (Some(member), advertise) => member.dial(advertise.as_ref(), bound),
+        (None, Some(advertise)) => advertise,
+        (None, None) => Advertise { host: None, port: bound.port() },
     }
 }
 
@@ -464,6 +498,7 @@ fn alone(
         seams: Advertise { host: None, port: 0 },
         gateway: gateway.map(dial),
         media,
+        web: web_of(config, None).filter(|_| roles.api),
         limits: cluster::Limits {
             terminals: u32::try_from(config.gateway.connections_max).unwrap_or(u32::MAX),
         },
@@ -496,7 +531,7 @@ struct InView {
     sightings: SightingsSeen,
 }
 
-impl login::Gateways for InView {
+impl Gateways for InView {
     fn candidates(&self) -> Candidates {
         Candidates::of(&self.views.borrow(), &self.sightings.borrow())
     }
@@ -510,17 +545,27 @@ struct Only {
     control: gateway::Control,
 }
 
-fn only_gateway(gateway: &gateway::Gateway, config: &Config) -> Arc<dyn login::Gateways> {
+fn to_the_only(gateway: &gateway::Gateway, config: &Config) -> Dispatch {
     let dial = config.gateway.advertise.clone();
-    Arc::new(Only {
+    let only = Arc::new(Only {
         node: crate::member::only_node(),
         dial: dial.unwrap_or(Advertise { host: None, port: gateway.addr().port() }),
         limit: u32::try_from(config.gateway.connections_max).unwrap_or(u32::MAX),
         control: gateway.control(),
-    })
+    });
+    Dispatch::new(Arc::clone(&only) as _, only)
 }
 
-impl login::Gateways for Only {
+impl Holders for Only {
+    fn holder_of(&self, terminal: TerminalId) -> Option<NodeId> {
+        self.control.holds(terminal).then(|| self.node.clone())
+    }
+
+    /// It is asked itself each time.
+    fn forget(&self, _: TerminalId, _: &NodeId) {}
+}
+
+impl Gateways for Only {
     fn candidates(&self) -> Candidates {
         let only = Candidate {
             node: self.node.clone(),
@@ -534,8 +579,8 @@ impl login::Gateways for Only {
     }
 }
 
-/// Lets the login server of a node that is alone hear who has arrived. Ends with the process.
-fn tell_arrivals(gateway: &gateway::Gateway, arrivals: login::Arrivals) {
+/// Lets the dispatcher of a node that is alone hear who has arrived. Ends with the process.
+fn tell_arrivals(gateway: &gateway::Gateway, arrivals: Arrivals) {
     let (links, node) = (gateway.links(), crate::member::only_node());
     tokio::spawn(async move {
         loop {
