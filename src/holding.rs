@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use cluster::directory::{Directory, StaleLink, Subscription};
+use cluster::dispatch::Arrivals;
 use cluster::{Holders, LinkChange, LinkListener, LinkStamp, Links, NodeId};
 use futures_util::StreamExt as _;
 use model::TerminalId;
@@ -19,7 +20,7 @@ pub(crate) struct Holding {
     me: NodeId,
     told: Mutex<Told>,
     close: OnceLock<Close>,
-    arrivals: OnceLock<login::Arrivals>,
+    arrivals: OnceLock<Arrivals>,
 }
 
 #[derive(Default)]
@@ -40,8 +41,8 @@ impl Holding {
         let _ = self.close.set(Box::new(close));
     }
 
-    /// The login server of this node hears who has arrived where.
-    pub(crate) fn tells(&self, arrivals: login::Arrivals) {
+    /// The dispatcher of this node hears who has arrived where.
+    pub(crate) fn tells(&self, arrivals: Arrivals) {
         let _ = self.arrivals.set(arrivals);
     }
 

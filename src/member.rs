@@ -50,6 +50,8 @@ pub(crate) struct Runs {
     pub(crate) bus: Arc<Bus>,
     pub(crate) gateway: Option<GatewayPart>,
     pub(crate) media: Option<MediaPart>,
+    /// Where people and programs dial it, if it has the API.
+    pub(crate) web: Option<cluster::WebServer>,
     /// What it carries, as it last looked.
     pub(crate) measured: watch::Receiver<Measurement>,
 }
@@ -206,6 +208,7 @@ impl Member {
             seams: self.dial(advertise.as_ref(), addr),
             gateway: runs.gateway.as_ref().map(|part| part.dial.clone()),
             media: runs.media.as_ref().map(|part| part.dial.clone()),
+            web: runs.web.clone(),
             limits: Limits { terminals: runs.gateway.as_ref().map_or(0, |part| part.limit) },
             started_at: Utc::now(),
         };

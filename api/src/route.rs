@@ -18,7 +18,8 @@ use crate::console::{self, Console};
 use crate::health;
 use crate::problem::{Outcome, Problem};
 use crate::v1::{
-    account, alarm, company, event, live, login, me, node, pending, position, role, terminal, vehicle,
+    account, alarm, company, dispatch, event, live, login, me, node, pending, position, role, terminal,
+    vehicle,
 };
 
 /// Writes the list once: as the services behind the guard, and as the schemas that each of them names.
@@ -69,6 +70,8 @@ behind_the_guard![
     terminal::delete_terminal,
     terminal::list_channels,
     terminal::rename_channel,
+    dispatch::dispatch_client,
+    dispatch::dispatch_terminal,
     pending::list_pending_terminals,
     pending::approve_terminal,
     pending::reject_terminal,

@@ -9,6 +9,7 @@ use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, Data, PathConfig, PayloadConfig};
 use actix_web::{App, HttpServer};
 use chrono::FixedOffset;
+use cluster::dispatch::Dispatch;
 use cluster::{Events, Media, Nodes, Placement, Terminals};
 use db::Db;
 use rustls::ServerConfig;
@@ -49,6 +50,9 @@ pub struct Deps {
     pub placement: Arc<dyn Placement>,
     /// The nodes of the cluster, for those who run it.
     pub nodes: Arc<dyn Nodes>,
+    /// Which gateway a terminal is sent to; shared with the login server of this node. None where no gateway is reached
+    /// from here.
+    pub dispatch: Option<Dispatch>,
     /// Pictures of running streams; None where no media server can be asked from here.
     pub media: Option<Arc<dyn Media>>,
     /// Where set, the port speaks TLS only.
@@ -91,7 +95,7 @@ impl Api {
     /// # Errors
     /// [`StartError`] says which step failed.
     pub async fn start(settings: Settings, deps: Deps) -> Result<Self, StartError> {
-        let Deps { db, access, events, terminals, placement, nodes, media, tls } = deps;
+        let Deps { db, access, events, terminals, placement, nodes, dispatch, media, tls } = deps;
         let zone = settings.cmsv6_time_offset_min.checked_mul(60).and_then(FixedOffset::east_opt);
         let cmsv6_zone = zone.ok_or(StartError::Setting("cmsv6.time_offset_min is no offset from UTC"))?;
         let console =
@@ -105,6 +109,8 @@ impl Api {
             terminals,
             placement,
             nodes,
+            dispatch,
+            clients: parking_lot::Mutex::default(),
             media,
             latest,
             subscribers: Arc::default(),

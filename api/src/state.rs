@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use access::Access;
+use cluster::dispatch::{ClientDispatcher, Dispatch};
 use cluster::{Events, Media, Nodes, Placement, Terminals};
 use db::{Db, DbError};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::cmsv6::LargeReplies;
@@ -19,6 +21,10 @@ pub(crate) struct State {
     pub(crate) terminals: Arc<dyn Terminals>,
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) nodes: Arc<dyn Nodes>,
+    /// Which gateway a device is sent to; None where none is reached from here.
+    pub(crate) dispatch: Option<Dispatch>,
+    /// Which server a client is sent to.
+    pub(crate) clients: Mutex<ClientDispatcher>,
     pub(crate) media: Option<Arc<dyn Media>>,
     /// Whose each terminal is, and its latest status.
     pub(crate) latest: Latest,

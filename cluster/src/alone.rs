@@ -91,6 +91,7 @@ mod tests {
             seams: Advertise { host: None, port: 0 },
             gateway: None,
             media: None,
+            web: None,
             limits: Limits { terminals: 100 },
             started_at: DateTime::UNIX_EPOCH,
         };

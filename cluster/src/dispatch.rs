@@ -3,6 +3,9 @@
 //! Pure: the View, the sightings and the time come from the caller. Several login servers dispatch at once and know
 //! nothing of each other's terminals on their way; see [`Dispatcher::assign`] for why they do not overshoot.
 
+mod clients;
+mod desk;
+
 use std::cmp::{Ordering, Reverse};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,6 +14,9 @@ use model::TerminalId;
 
 use crate::rendezvous::rendezvous;
 use crate::{Advertise, NodeId, Role, Sightings, View};
+
+pub use clients::{COUNTED_FOR, ClientDispatcher, Wanted};
+pub use desk::{Arrivals, Directions, Dispatch, Gateways};
 
 /// How long a terminal that was sent counts as on its way: a slow mobile link and an authentication take seconds.
 /// One that takes longer is counted when it arrives.
@@ -70,7 +76,7 @@ pub struct Candidate {
 pub struct Candidates {
     /// The gateways.
     pub gateways: Vec<Candidate>,
-    /// How many login servers there are, this one included.
+    /// How many nodes send terminals at once: as many as there are login servers, or API servers where these are more.
     pub dispatchers: u32,
 }
 
@@ -104,7 +110,9 @@ impl Candidates {
             }
         });
         let gateways = gateways.collect();
-        let dispatchers = view.with_role(Role::Login).count().max(1);
+        // Terminals ask login servers, devices of other kinds have somebody ask the API; no fleet uses both at once.
+        let count = |role| view.with_role(role).count();
+        let dispatchers = count(Role::Login).max(count(Role::Api)).max(1);
         Self { gateways, dispatchers: u32::try_from(dispatchers).unwrap_or(u32::MAX) }
     }
 }
@@ -137,6 +145,8 @@ pub struct Dispatcher {
 struct Trip {
     number: u64,
     to: NodeId,
+    /// When it began.
+    at: Instant,
     /// Whether it counts as a terminal of that gateway.
     is_reserved: bool,
     /// The gateways that did not get it, the latest last.
@@ -219,6 +229,27 @@ impl Dispatcher {
         Some(assignment)
     }
 
+    /// The gateway for `terminal`, which did not ask itself, and until when whoever asks again is told the same: as
+    /// long as the terminal counts as on its way there, and the gateway is fit. After that, as [`assign`](Self::assign).
+    pub fn ask(
+        &mut self,
+        now: Instant,
+        candidates: &Candidates,
+        terminal: TerminalId,
+    ) -> Option<(Assignment, Instant)> {
+        self.expire(now);
+        if let Some(trip) = self.trips.get(&terminal)
+            && trip.is_reserved
+            && let Some(gateway) = candidates.gateways.iter().find(|gateway| gateway.node == trip.to)
+            && let (None, Some(dial)) = (gateway.unfit, &gateway.dial)
+        {
+            let (node, dial) = (trip.to.clone(), dial.clone());
+            return Some((Assignment { node, dial, failed: trip.failed.len() }, trip.at + RESERVED_FOR));
+        }
+        let assignment = self.assign(now, candidates, terminal)?;
+        Some((assignment, now + RESERVED_FOR))
+    }
+
     /// `terminal` has come to `gateway`, whoever sent it there, and has an authenticated link since `since_ms` (Unix
     /// milliseconds, by the gateway's clock).
     pub fn arrived(&mut self, now: Instant, terminal: TerminalId, gateway: &NodeId, since_ms: i64) {
@@ -296,7 +327,7 @@ impl Dispatcher {
         self.last_number += 1;
         let number = self.last_number;
         self.places.entry(to.clone()).or_default().reserved += 1;
-        self.trips.insert(terminal, Trip { number, to, is_reserved: true, failed });
+        self.trips.insert(terminal, Trip { number, to, at: now, is_reserved: true, failed });
         self.reserved.push_back(Due { at: now + RESERVED_FOR, terminal, number });
         self.remembered.push_back(Due { at: now + REMEMBERED_FOR, terminal, number });
     }

@@ -54,7 +54,9 @@ pub use remote::{
     CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteLinks,
     RemoteMedia, RemoteTerminals, SightingsSeen,
 };
-pub use seam::{EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals};
+pub use seam::{
+    EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals, WebServer,
+};
 pub use sighting::{CLOCK_OFFSET_MAX_MS, MISSED_MAX, Sighting, Sightings};
 pub use stamp::{CLOCK_MAX_MS, Callers, Stamp, StampError, Stamper};
 pub use tls::{CA_FILE, CERTIFICATE_FILE, Credentials, CredentialsError, KEY_FILE, dns_name};

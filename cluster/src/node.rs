@@ -120,6 +120,8 @@ pub struct NodeInfo {
     pub gateway: Option<Advertise>,
     /// Where viewers dial it, if it is a media server.
     pub media: Option<crate::MediaServer>,
+    /// Where people and programs dial it, if it has the API and knows its port before it joins.
+    pub web: Option<crate::WebServer>,
     /// What it can carry.
     pub limits: Limits,
     /// When this life began, by its own clock.

@@ -124,6 +124,7 @@ mod tests {
             seams: Advertise { host: None, port: 7 },
             gateway: None,
             media: None,
+            web: None,
             limits: Limits::default(),
             started_at: DateTime::UNIX_EPOCH,
         };

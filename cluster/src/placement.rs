@@ -58,8 +58,8 @@ mod tests {
         let (mut view, mut sightings) = (View::default(), BTreeMap::new());
         for name in ["media1", "media2", "media3"] {
             let mut member = member(name, &[Role::Media]);
-            let viewer = Advertise { host: Some(name.to_owned()), port: 6604 };
-            member.info.media = Some(MediaServer { viewer, tls: false });
+            let at = |port| Advertise { host: Some(name.to_owned()), port };
+            member.info.media = Some(MediaServer { viewer: at(6604), tls: false, live: at(6602) });
             view.members.insert(node(name), member);
             sightings.insert(node(name), sighting(0));
         }

@@ -46,6 +46,17 @@ pub struct MediaServer {
     pub viewer: Advertise,
     /// Whether that port speaks TLS.
     pub tls: bool,
+    /// Where terminals send video (JT/T 1078).
+    pub live: Advertise,
+}
+
+/// An API server that people and programs can dial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebServer {
+    /// Its port.
+    pub dial: Advertise,
+    /// Whether that port speaks TLS.
+    pub tls: bool,
 }
 
 /// Which server does what.

@@ -24,6 +24,7 @@ pub(crate) fn member(name: &str, roles: &[Role]) -> Member {
             seams: at(6700),
             gateway: roles.contains(&Role::Gateway).then(|| at(6608)),
             media: None,
+            web: None,
             limits: Limits { terminals: 1_000 },
             started_at: DateTime::UNIX_EPOCH,
         },

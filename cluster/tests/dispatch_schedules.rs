@@ -488,6 +488,7 @@ fn member(node: &NodeId, role: Role, terminals: u32, incarnation: Incarnation, i
             seams: at(6700),
             gateway: (role == Role::Gateway).then(|| at(6608)),
             media: None,
+            web: None,
             limits: Limits { terminals },
             started_at: DateTime::UNIX_EPOCH,
         },

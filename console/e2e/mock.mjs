@@ -93,6 +93,7 @@ const node = (name, roles, change = {}) => ({
   started_at: new Date(start - 7_200_000).toISOString(),
   gateway: roles.includes("gateway") ? `${name}.example:6608` : null,
   media: null,
+  web: null,
   terminals_max: 16_000,
   leads: false,
   draining: false,

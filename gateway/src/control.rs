@@ -22,6 +22,11 @@ impl Control {
         Stats::of(&self.gate)
     }
 
+    /// Whether the terminal has an authenticated link here.
+    pub fn holds(&self, terminal: TerminalId) -> bool {
+        self.gate.links.of(terminal).is_some()
+    }
+
     /// Closes the terminal's link if it is older than the one of `stamp`, which another gateway has. Whether it was.
     pub fn close_stale(&self, terminal: TerminalId, stamp: LinkStamp) -> bool {
         self.gate.links.of(terminal).is_some_and(|link| link.supersede(stamp))

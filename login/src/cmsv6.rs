@@ -21,8 +21,6 @@ const PARAMETERS_MAX: usize = 32;
 const CHANNELS_MAX: u8 = 32;
 /// Longest name of a callback, characters.
 const CALLBACK_CHARS_MAX: usize = 64;
-/// Where CMSV6 devices would send video; this platform's devices are told so by their gateway.
-const DEVICE_PORT: u16 = 6602;
 
 const NO_RIGHT: u32 = 2;
 const BAD_PARAMETER: u32 = 3;
@@ -62,6 +60,8 @@ struct Server {
 impl Directory {
     /// `host` is what the client dialled, where the media server names none.
     fn of(media: &MediaServer, host: &str) -> Self {
+        let device_host =
+            media.live.host.as_deref().or(media.viewer.host.as_deref()).unwrap_or(host).to_owned();
         let host = media.viewer.host.as_deref().unwrap_or(host).to_owned();
         let port = media.viewer.port;
         Self {
@@ -73,12 +73,12 @@ impl Directory {
                 client_ip: host.clone(),
                 client_ip2: host.clone(),
                 client_ip3: host.clone(),
-                lanip: host.clone(),
+                lanip: host,
                 client_port: port,
                 client_other_port: "",
-                device_ip: host.clone(),
-                device_ip2: host,
-                device_port: DEVICE_PORT,
+                device_ip: device_host.clone(),
+                device_ip2: device_host,
+                device_port: media.live.port,
                 svrid: 1,
             },
         }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_media_server_stands_in_every_place_where_clients_look() {
-        let media = MediaServer { viewer: "v.example:6604".parse().expect("an address"), tls: false };
+        let media = MediaServer { viewer: address("v.example:6604"), tls: false, live: address("*:6602") };
         let server = json!({
             "clientIp": "v.example", "clientIp2": "v.example", "clientIp3": "v.example", "lanip": "v.example",
             "clientPort": 6604, "clientOtherPort": "", "deviceIp": "v.example", "deviceIp2": "v.example",
@@ -176,11 +176,18 @@ mod tests {
         });
         let plain = json!({ "result": 0, "cmsserver": 1, "IsHttps": 0, "server": server });
         assert_eq!(json!(Directory::of(&media, "dialled")), plain);
-        let media = MediaServer { viewer: "*:16604".parse().expect("an address"), tls: true };
+        let media = MediaServer { viewer: address("*:16604"), tls: true, live: address("d.example:7602") };
         let with_tls = json!(Directory::of(&media, "dialled"));
         assert_eq!(with_tls["IsHttps"], 1);
         assert_eq!(with_tls["HttpsMapPort"], "16604:16604");
-        assert_eq!(with_tls["server"]["clientIp"], "dialled");
+        let server = &with_tls["server"];
+        assert_eq!((&server["clientIp"], &server["lanip"]), (&json!("dialled"), &json!("dialled")));
+        assert_eq!((&server["deviceIp"], &server["deviceIp2"]), (&json!("d.example"), &json!("d.example")));
+        assert_eq!(server["devicePort"], 7602);
+    }
+
+    fn address(text: &str) -> cluster::Advertise {
+        text.parse().expect("an address")
     }
 
     #[test]

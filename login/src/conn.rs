@@ -280,7 +280,7 @@ impl Conn {
                     return Ok(());
                 }
                 // Nothing is said where there is nowhere to go: the terminal tries again.
-                let assignment = self.desk.assign(terminal).ok_or(End::NoGateway)?;
+                let assignment = self.desk.dispatch.assign(terminal).ok_or(End::NoGateway)?;
                 let serial = self.heard.keep_from(&code).ok_or(End::Unrepeatable)?;
                 self.session.authenticated(Instant::now(), to, true);
                 self.desk.counters.authenticated.one();

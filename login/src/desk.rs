@@ -1,15 +1,13 @@
 //! What the tasks of one login server share.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use access::terminal::Door;
-use cluster::dispatch::{Assignment, Candidates, Dispatcher};
+use cluster::Placement;
+use cluster::dispatch::Dispatch;
 use cluster::proxy::ClusterSecret;
-use cluster::{LinkChange, LinkStamp, NodeId, Placement};
 use db::{DatabaseState, Db};
-use model::TerminalId;
-use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -20,61 +18,17 @@ use crate::{Clients, Settings};
 /// How often it is looked whether a database that is away is back.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Which gateways there are, as this node sees them now.
-pub trait Gateways: Send + Sync {
-    /// All of them, the unfit ones too.
-    fn candidates(&self) -> Candidates;
-}
-
 /// Shared by all tasks of a login server.
 pub(crate) struct Desk {
     pub(crate) settings: Settings,
     pub(crate) door: Door,
-    pub(crate) gateways: Arc<dyn Gateways>,
-    pub(crate) dispatcher: Arc<Mutex<Dispatcher>>,
+    pub(crate) dispatch: Dispatch,
     pub(crate) secret: ClusterSecret,
     pub(crate) clients: Arc<dyn Clients>,
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) stubborn: Stubborn,
     pub(crate) splices: Semaphore,
     pub(crate) counters: Arc<Counters>,
-}
-
-impl Desk {
-    /// The gateway for a terminal that has authenticated.
-    pub(crate) fn assign(&self, terminal: TerminalId) -> Option<Assignment> {
-        let candidates = self.gateways.candidates();
-        self.dispatcher.lock().assign(Instant::now(), &candidates, terminal)
-    }
-}
-
-/// Hears of the terminals that gateways hold, so that they do not count as on their way any more. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Arrivals {
-    pub(crate) dispatcher: Arc<Mutex<Dispatcher>>,
-}
-
-impl Arrivals {
-    /// All links of `gateway`.
-    pub fn told_all(&self, gateway: &NodeId, links: &[(TerminalId, LinkStamp)]) {
-        let mut dispatcher = self.dispatcher.lock();
-        for (terminal, _) in links {
-            dispatcher.listed(*terminal, gateway);
-        }
-    }
-
-    /// One link of `gateway` changed.
-    pub fn told(&self, gateway: &NodeId, change: LinkChange) {
-        if change.is_up {
-            let now = Instant::now();
-            self.dispatcher.lock().arrived(now, change.terminal, gateway, change.stamp.since_ms);
-        }
-    }
-
-    /// How many terminals count as on their way.
-    pub fn awaited(&self) -> usize {
-        self.dispatcher.lock().reservations()
-    }
 }
 
 /// Looks whether the database is back, each time that it was found away, until `stop`.

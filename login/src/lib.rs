@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::terminal::{AuthCodes, Door};
+use cluster::dispatch::{Arrivals, Dispatch};
 use cluster::proxy::ClusterSecret;
 use cluster::{Counts as _, Placement};
 use db::{DatabaseState, Db};
@@ -29,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use clients::{Clients, Refusal};
-pub use desk::{Arrivals, Gateways};
 pub use settings::{RedirectForm, Settings};
 pub use stats::Stats;
 
@@ -44,8 +44,8 @@ pub struct Deps {
     pub db: Db,
     /// Signs and checks authentication codes.
     pub codes: AuthCodes,
-    /// The gateways that terminals are sent to.
-    pub gateways: Arc<dyn Gateways>,
+    /// Which gateway a terminal is sent to; shared with whoever else on this node sends terminals.
+    pub dispatch: Dispatch,
     /// By which gateways know who splices terminals through to them.
     pub secret: ClusterSecret,
     /// Who may be told of a media server.
@@ -86,14 +86,13 @@ impl Login {
         let addr = settings.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| StartError::Listen { addr, source })?;
-        let Deps { db, codes, gateways, secret, clients, placement } = deps;
+        let Deps { db, codes, dispatch, secret, clients, placement } = deps;
         let database = Arc::new(DatabaseState::default());
         let desk = Arc::new(Desk {
             door: Door::new(db.clone(), Arc::clone(&database), codes, settings.admission),
             splices: Semaphore::new(settings.splices_max.min(Semaphore::MAX_PERMITS)),
             settings,
-            gateways,
-            dispatcher: Arc::default(),
+            dispatch,
             secret,
             clients,
             placement,
@@ -116,7 +115,7 @@ impl Login {
 
     /// Who is to hear which terminals have arrived at their gateways.
     pub fn arrivals(&self) -> Arrivals {
-        Arrivals { dispatcher: Arc::clone(&self.desk.dispatcher) }
+        self.desk.dispatch.arrivals()
     }
 
     /// What it did and met since its start.

@@ -131,7 +131,7 @@ async fn reach(desk: &Desk, passage: &mut Passage) -> Option<TcpStream> {
         }
         desk.counters.gateway_unreachable.one();
         if attempt < TRIES {
-            passage.assignment = desk.assign(passage.terminal)?;
+            passage.assignment = desk.dispatch.assign(passage.terminal)?;
         }
     }
     None

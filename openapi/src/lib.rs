@@ -8,6 +8,7 @@ pub mod account;
 pub mod alarm;
 pub mod cmsv6;
 pub mod company;
+pub mod dispatch;
 pub mod event;
 pub mod live;
 pub mod login;

@@ -42,6 +42,8 @@ pub struct Node {
     pub gateway: Option<String>,
     /// Where viewers dial it, as above; null where it is no media server.
     pub media: Option<String>,
+    /// Where people and programs dial it, as above; null where it has no API, or its port was not known when it joined.
+    pub web: Option<String>,
     /// Most terminals that it takes.
     pub terminals_max: u32,
     /// Whether it leads.

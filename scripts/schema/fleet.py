@@ -142,6 +142,8 @@ def main():
         "DELETE /api/v1/terminals/{id}": {"id": in_stock("14000000003")},
         "GET /api/v1/terminals/{id}/channels": {"id": terminal["id"]},
         "PATCH /api/v1/terminals/{id}/channels/{n}": {"id": terminal["id"], "n": 1, "body": {"name": "front"}},
+        "POST /api/v1/terminals/{id}/dispatch": {"id": terminal["id"]},
+        "POST /api/v1/dispatch": {"body": {"role": "media"}},
         "GET /api/v1/pending-terminals": page("/pending-terminals"),
         "POST /api/v1/pending-terminals/{sim}/approve": {
             "sim": waiting[0], "body": {"company_id": stock, "plate": "SCHEMA5"}

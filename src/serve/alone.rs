@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use cluster::dispatch::{Candidate, Candidates};
+use cluster::dispatch::{Arrivals, Candidate, Candidates, Dispatch, Gateways};
 use cluster::proxy::{ClusterSecret, Unsealer};
-use cluster::{Advertise, Incarnation, NodeId};
+use cluster::{Advertise, Holders, Incarnation, NodeId};
 use futures_util::StreamExt as _;
+use model::TerminalId;
 use tokio::sync::watch;
 
 use super::ground::Ground;
@@ -45,19 +46,23 @@ pub(super) fn info(
         seams: Advertise { host: None, port: 0 },
         gateway: gateway.map(|gateway| super::gateway::dial(ground, gateway)),
         media,
+        web: super::api::dial(ground, roles),
         limits: cluster::Limits { terminals: super::gateway::limit(ground) },
         started_at: chrono::Utc::now(),
     }
 }
 
-/// Its gateway, as its login server chooses among one.
-pub(super) fn only_gateway(ground: &Ground, gateway: &gateway::Gateway) -> Arc<dyn login::Gateways> {
-    Arc::new(Only {
+/// Sends every terminal to its gateway.
+pub(super) fn dispatch(ground: &Ground, gateway: &gateway::Gateway) -> Dispatch {
+    let only = Arc::new(Only {
         node: name(),
         dial: super::gateway::dial(ground, gateway),
         limit: super::gateway::limit(ground),
         control: gateway.control(),
-    })
+    });
+    let dispatch = Dispatch::new(Arc::clone(&only) as Arc<dyn Gateways>, only);
+    tell_arrivals(gateway, dispatch.arrivals());
+    dispatch
 }
 
 struct Only {
@@ -67,7 +72,16 @@ struct Only {
     control: gateway::Control,
 }
 
-impl login::Gateways for Only {
+impl Holders for Only {
+    fn holder_of(&self, terminal: TerminalId) -> Option<NodeId> {
+        self.control.holds(terminal).then(|| self.node.clone())
+    }
+
+    /// It is asked itself each time.
+    fn forget(&self, _: TerminalId, _: &NodeId) {}
+}
+
+impl Gateways for Only {
     fn candidates(&self) -> Candidates {
         let only = Candidate {
             node: self.node.clone(),
@@ -81,8 +95,8 @@ impl login::Gateways for Only {
     }
 }
 
-/// Lets its login server hear who has arrived. Ends with the process.
-pub(super) fn tell_arrivals(gateway: &gateway::Gateway, arrivals: login::Arrivals) {
+/// Lets its dispatcher hear who has arrived. Ends with the process.
+fn tell_arrivals(gateway: &gateway::Gateway, arrivals: Arrivals) {
     let (links, node) = (gateway.links(), name());
     tokio::spawn(async move {
         loop {

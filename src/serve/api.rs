@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use api::Api;
+use cluster::{Advertise, WebServer};
 
 use super::ground::{Ground, Seams};
+use super::roles::Roles;
 
 pub(super) async fn start(ground: &Ground, seams: &Seams, demo: bool) -> Result<Api> {
     let config = &ground.config;
@@ -25,10 +27,23 @@ pub(super) async fn start(ground: &Ground, seams: &Seams, demo: bool) -> Result<
         terminals: Arc::clone(&seams.terminals),
         nodes: Arc::clone(&seams.nodes),
         placement: Arc::clone(&seams.placement),
+        dispatch: seams.dispatch.clone(),
         media: seams.media.clone(),
         tls: ground.tls.clone(),
     };
     Box::pin(Api::start(settings, deps)).await.context("start the API")
+}
+
+/// Where people and programs dial this node; None where its port is not known before it is bound.
+pub(super) fn dial(ground: &Ground, roles: Roles) -> Option<WebServer> {
+    let listener = ground.config.web.listener();
+    let advertise = listener.advertise.as_ref();
+    let is_told = roles.api && (advertise.is_some() || listener.listen.port() != 0);
+    let dial = is_told.then(|| match &ground.member {
+        Some(member) => member.dial(advertise, listener.listen),
+        None => advertise.cloned().unwrap_or(Advertise { host: None, port: listener.listen.port() }),
+    })?;
+    Some(WebServer { dial, tls: ground.tls.is_some() })
 }
 
 /// The built console: beside the program, where a package puts it, or in the source tree.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cluster::Measurement;
+use cluster::dispatch::{Candidates, Dispatch, Gateways};
+use cluster::{Holders, Measurement, SightingsSeen, Views};
 use media::MediaServer;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -33,7 +34,28 @@ pub(super) fn runs(
         }),
         media: media
             .map(|server| MediaPart { dial: super::media::dial(ground, server), server: Arc::clone(server) }),
+        web: super::api::dial(ground, roles),
         measured,
+    }
+}
+
+/// Sends terminals to the gateways of the cluster.
+pub(super) fn dispatch(member: &Member, joined: &Joined) -> Dispatch {
+    let seen = InView { views: member.peers.views().clone(), sightings: joined.lookout.sightings() };
+    let dispatch = Dispatch::new(Arc::new(seen), Arc::clone(&member.holding) as Arc<dyn Holders>);
+    member.holding.tells(dispatch.arrivals());
+    dispatch
+}
+
+/// The gateways of the cluster, as this node sees them.
+struct InView {
+    views: Views,
+    sightings: SightingsSeen,
+}
+
+impl Gateways for InView {
+    fn candidates(&self) -> Candidates {
+        Candidates::of(&self.views.borrow(), &self.sightings.borrow())
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use access::Access;
+use cluster::dispatch::Dispatch;
 use cluster::{Bus, Events, Nodes, Placement, Terminals};
 use db::Db;
 
@@ -31,7 +32,8 @@ pub(super) struct Seams {
     pub(super) terminals: Arc<dyn Terminals>,
     pub(super) placement: Arc<dyn Placement>,
     pub(super) media: Option<Arc<dyn cluster::Media>>,
-    pub(super) gateways: Option<Arc<dyn login::Gateways>>,
+    /// None on a node that reaches no gateway.
+    pub(super) dispatch: Option<Dispatch>,
     pub(super) nodes: Arc<dyn Nodes>,
 }
 

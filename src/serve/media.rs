@@ -36,5 +36,14 @@ pub(super) fn dial(ground: &Ground, media: &MediaServer) -> cluster::MediaServer
         Some(member) => member.dial(advertise, bound),
         None => advertise.cloned().unwrap_or(Advertise { host: None, port: bound.port() }),
     };
-    cluster::MediaServer { viewer, tls: ground.tls.is_some() }
+    cluster::MediaServer { viewer, tls: ground.tls.is_some(), live: live(ground, media) }
+}
+
+/// Where terminals send it video.
+fn live(ground: &Ground, media: &MediaServer) -> Advertise {
+    let (advertise, bound) = (ground.config.live.listener().advertise, media.live_addr());
+    match &ground.member {
+        Some(member) => member.dial(advertise.as_ref(), bound),
+        None => advertise.unwrap_or(Advertise { host: None, port: bound.port() }),
+    }
 }

@@ -131,7 +131,7 @@ impl Node {
             terminals,
             placement: Arc::new(Alone { media: place.clone() }),
             media: media.clone().map(|media| media as Arc<dyn ::cluster::Media>),
-            gateways: gateway.as_ref().map(|gateway| alone::only_gateway(&ground, gateway)),
+            dispatch: None,
             nodes: Arc::new(AloneNodes {
                 info: alone::info(&ground, roles, gateway.as_ref(), place),
                 measured: load.measured(),
@@ -146,16 +146,17 @@ impl Node {
             seams.media = Some(member.media(seams.media.take()));
             seams.placement = Arc::new(node.placement(views.clone()));
             seams.nodes = node.nodes(views.clone());
-            seams.gateways =
-                Some(Arc::new(login::InView { views: views.clone(), sightings: node.lookout.sightings() }));
+            seams.dispatch = Some(cluster::dispatch(member, &node));
             if roles.login {
                 leadership = Some(cluster::lead(&ground, member, &node, gateway.as_ref()));
             }
             joined = Some(node);
+        } else {
+            seams.dispatch = gateway.as_ref().map(|gateway| alone::dispatch(&ground, gateway));
         }
 
-        let login = match (roles.login, &seams.gateways) {
-            (true, Some(gateways)) => Some(login::start(&ground, &seams, gateways, gateway.as_ref()).await?),
+        let login = match (roles.login, &seams.dispatch) {
+            (true, Some(dispatch)) => Some(login::start(&ground, &seams, dispatch).await?),
             _ => None,
         };
         let api = match roles.api {

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod alarm;
 pub(crate) mod company;
+pub(crate) mod dispatch;
 pub(crate) mod event;
 pub(crate) mod live;
 pub(crate) mod login;

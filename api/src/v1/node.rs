@@ -133,6 +133,7 @@ fn shown(report: NodeReport) -> Node {
         seams: _,
         gateway,
         media,
+        web,
         limits,
         started_at,
     } = info;
@@ -143,6 +144,7 @@ fn shown(report: NodeReport) -> Node {
         started_at,
         gateway: gateway.map(|address| address.to_string()),
         media: media.map(|server| server.viewer.to_string()),
+        web: web.map(|server| server.dial.to_string()),
         terminals_max: limits.terminals,
         leads,
         draining: is_draining,

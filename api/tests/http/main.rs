@@ -5,6 +5,7 @@ mod before_authentication;
 mod cmsv6;
 mod cmsv6_fleet;
 mod database_away;
+mod dispatch;
 mod document;
 mod events;
 mod foreign_ids;

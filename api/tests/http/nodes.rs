@@ -90,6 +90,7 @@ async fn a_node_is_shown_with_what_was_heard_of_it() {
         "started_at": "1970-01-01T00:00:00Z",
         "gateway": "*:6608",
         "media": null,
+        "web": null,
         "terminals_max": 16_000,
         "leads": false,
         "draining": false,

@@ -125,8 +125,11 @@ fn body(name: &str, tenant: &Tenant) -> Option<Value> {
         "POST /api/v1/terminals" => json!({"company_id": company, "sim": "13911111111"}),
         "POST /api/v1/pending-terminals/{sim}/approve" => json!({"company_id": company}),
         "POST /api/v1/alarms/{id}/handle" => json!({"note": ""}),
+        "POST /api/v1/dispatch" => json!({"role": "api"}),
         "PATCH /api/v1/terminals/{id}/channels/{n}" => json!({"name": "new"}),
-        "POST /api/v1/nodes/{node}/drain" | "POST /api/v1/nodes/{node}/undrain" => return None,
+        "POST /api/v1/nodes/{node}/drain"
+        | "POST /api/v1/nodes/{node}/undrain"
+        | "POST /api/v1/terminals/{id}/dispatch" => return None,
         name if name.starts_with("PATCH ") || name.ends_with("/live") => json!({}),
         name => {
             assert!(!name.starts_with("POST "), "{name}: no body to test its permission with");

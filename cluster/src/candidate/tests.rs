@@ -21,6 +21,7 @@ fn info(node: &str, dialect: u32) -> NodeInfo {
         seams: Advertise { host: None, port: 1 },
         gateway: None,
         media: None,
+        web: None,
         limits: Limits::default(),
         started_at: DateTime::default(),
     }

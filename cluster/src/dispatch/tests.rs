@@ -57,6 +57,30 @@ fn those_on_their_way_count_until_they_arrive_or_their_time_is_over() {
 }
 
 #[test]
+fn who_is_asked_for_again_is_told_the_same_until_the_reservation_ends_or_the_gateway_is_unfit() {
+    let now = Instant::now();
+    let mut dispatcher = Dispatcher::default();
+    let mut two = candidates([candidate("a", 100, 0), candidate("b", 100, 50)]);
+    let mut ask = |now, candidates: &Candidates| {
+        let (assignment, until) = dispatcher.ask(now, candidates, TerminalId(1)).expect("a gateway");
+        (assignment.node.to_string(), until, dispatcher.reservations())
+    };
+    let until = now + RESERVED_FOR;
+    assert_eq!(ask(now, &two), ("a".to_owned(), until, 1));
+    let within = until - Duration::from_millis(1);
+    assert_eq!(ask(within, &two), ("a".to_owned(), until, 1));
+    two.gateways[0].unfit = Some(Unfit::Draining);
+    assert_eq!(ask(within, &two), ("b".to_owned(), within + RESERVED_FOR, 1));
+    two.gateways[0].unfit = None;
+    let late = within + RESERVED_FOR;
+    assert_eq!(ask(late, &two), ("a".to_owned(), late + RESERVED_FOR, 1), "b did not get it");
+    for gateway in &mut two.gateways {
+        gateway.unfit = Some(Unfit::Unseen);
+    }
+    assert_eq!(dispatcher.ask(late, &two, TerminalId(1)), None);
+}
+
+#[test]
 fn an_arrival_counts_once_before_and_after_the_report_that_shows_it() {
     let now = Instant::now();
     let mut dispatcher = Dispatcher::default();

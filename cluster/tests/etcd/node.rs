@@ -22,6 +22,7 @@ pub(crate) fn login(name: &str, incarnation: u64) -> NodeInfo {
         seams: Advertise { host: Some("127.0.0.1".to_owned()), port: 7000 },
         gateway: None,
         media: None,
+        web: None,
         limits: Limits::default(),
         started_at: Utc::now(),
     }

@@ -429,6 +429,7 @@ fn info(name: usize, may_lead: bool) -> NodeInfo {
         seams: Advertise { host: None, port: 1 },
         gateway: None,
         media: None,
+        web: None,
         limits: Limits::default(),
         started_at: DateTime::default(),
     }

@@ -110,6 +110,7 @@ impl Stage {
             seams: server.addr().to_string().parse::<Advertise>().expect("an address"),
             gateway: None,
             media: None,
+            web: None,
             limits: Limits::default(),
             started_at: Utc::now(),
         };

@@ -17,6 +17,7 @@ use access::{Access, Keys};
 use api::{Api, Deps, Settings};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use cluster::dispatch::Dispatch;
 use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
 use db::testing::{Switch, TestDb};
 use db::{Db, DbSettings, NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
@@ -74,7 +75,8 @@ struct OneMedia;
 
 impl Placement for OneMedia {
     fn media_for(&self, _: &StreamKey) -> Option<MediaServer> {
-        Some(MediaServer { viewer: Advertise { host: None, port: 6604 }, tls: false })
+        let at = |port| Advertise { host: None, port };
+        Some(MediaServer { viewer: at(6604), tls: false, live: at(6602) })
     }
 }
 
@@ -159,6 +161,7 @@ impl Server {
             terminals: Arc::clone(&terminals) as _,
             placement: Arc::new(OneMedia),
             nodes: Arc::clone(&nodes) as _,
+            dispatch: Some(Dispatch::new(Arc::clone(&nodes) as _, Arc::clone(&nodes) as _)),
             media: None,
             tls: None,
         };

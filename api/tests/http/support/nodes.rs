@@ -1,13 +1,16 @@
 //! A cluster that a test makes up.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use cluster::dispatch::{Candidates, Gateways};
 use cluster::{
-    Advertise, ClusterReport, DIALECT, DrainError, Epoch, Incarnation, Leader, Limits, Load, Member, NodeId,
-    NodeInfo, Nodes, Role, Sighting, Sightings, View,
+    Advertise, ClusterReport, DIALECT, DrainError, Epoch, Holders, Incarnation, Leader, Limits, Load,
+    MediaServer, Member, NodeId, NodeInfo, Nodes, Role, Sighting, Sightings, View, WebServer,
 };
+use model::TerminalId;
 
 /// The node that answers in every test.
 pub const OURS: &str = "api1";
@@ -19,13 +22,14 @@ struct Known {
     view: View,
     sightings: Sightings,
     etcd_away_since: Option<DateTime<Utc>>,
+    held: HashMap<TerminalId, NodeId>,
 }
 
 impl Default for MadeUp {
     fn default() -> Self {
         let leader = Leader { node: id(OURS), incarnation: Incarnation(1), epoch: Epoch(5) };
         let view = View { revision: 1, leader: Some(leader), ..View::default() };
-        let known = Known { view, sightings: Sightings::new(), etcd_away_since: None };
+        let known = Known { view, sightings: Sightings::new(), etcd_away_since: None, held: HashMap::new() };
         let cluster = Self(Mutex::new(known));
         cluster.join(OURS, &[Role::Login, Role::Api]);
         cluster.hear(OURS, 0, 0);
@@ -50,6 +54,7 @@ impl MadeUp {
             seams: Advertise { host: Some(format!("{name}.example")), port: 7000 },
             gateway: address(Role::Gateway, 6608),
             media: None,
+            web: None,
             limits: Limits { terminals: 16_000 },
             started_at: DateTime::UNIX_EPOCH,
         };
@@ -80,6 +85,23 @@ impl MadeUp {
         self.0.lock().expect("no panic").sightings.insert(id(name), sighting);
     }
 
+    /// From now on `name` may be dialled by clients too, and so many of them watch there.
+    pub fn open(&self, name: &str, viewers: u32, cpu_permille: u16) {
+        let mut known = self.0.lock().expect("no panic");
+        let info = &mut known.view.members.get_mut(&id(name)).expect("joined").info;
+        let at = |port| Advertise { host: Some(format!("{name}.example")), port };
+        info.media =
+            info.runs(Role::Media).then(|| MediaServer { viewer: at(6604), tls: false, live: at(6602) });
+        info.web = info.runs(Role::Api).then(|| WebServer { dial: at(8443), tls: true });
+        let load = &mut known.sightings.get_mut(&id(name)).expect("heard").load;
+        (load.viewers, load.cpu_permille) = (viewers, cpu_permille);
+    }
+
+    /// From now on the gateway `name` holds `terminal`.
+    pub fn hold(&self, terminal: TerminalId, name: &str) {
+        self.0.lock().expect("no panic").held.insert(terminal, id(name));
+    }
+
     /// Etcd is away since then, or there again.
     pub fn lose_etcd(&self, since: Option<DateTime<Utc>>) {
         self.0.lock().expect("no panic").etcd_away_since = since;
@@ -97,6 +119,21 @@ impl MadeUp {
         member.is_draining = is_draining;
         Ok(())
     }
+}
+
+impl Gateways for MadeUp {
+    fn candidates(&self) -> Candidates {
+        let known = self.0.lock().expect("no panic");
+        Candidates::of(&known.view, &known.sightings)
+    }
+}
+
+impl Holders for MadeUp {
+    fn holder_of(&self, terminal: TerminalId) -> Option<NodeId> {
+        self.0.lock().expect("no panic").held.get(&terminal).cloned()
+    }
+
+    fn forget(&self, _: TerminalId, _: &NodeId) {}
 }
 
 #[async_trait]

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use access::terminal::{Admission, AuthCodes, AuthKey};
 use async_trait::async_trait;
-use cluster::dispatch::{Candidate, Candidates, Unfit};
+use cluster::dispatch::{Candidate, Candidates, Dispatch, Gateways, Unfit};
 use cluster::proxy::ClusterSecret;
-use cluster::{Advertise, MediaServer, NodeId, Placement};
+use cluster::{Advertise, Holders, MediaServer, NodeId, Placement};
 use db::testing::TestDb;
-use login::{Clients, Deps, Gateways, Login, Refusal, Settings, Stats};
+use login::{Clients, Deps, Login, Refusal, Settings, Stats};
 use model::{Channel, Profile, Scope, StreamKey, TerminalId};
 use parking_lot::Mutex;
 
@@ -50,6 +50,14 @@ impl Gateways for Fleet {
     fn candidates(&self) -> Candidates {
         self.0.lock().clone()
     }
+}
+
+impl Holders for Fleet {
+    fn holder_of(&self, _: TerminalId) -> Option<NodeId> {
+        None
+    }
+
+    fn forget(&self, _: TerminalId, _: &NodeId) {}
 }
 
 impl Fleet {
@@ -96,8 +104,8 @@ pub struct Studio;
 
 impl Placement for Studio {
     fn media_for(&self, stream: &StreamKey) -> Option<MediaServer> {
-        let viewer = Advertise { host: None, port: 6604 };
-        (stream.channel.number() == 1).then_some(MediaServer { viewer, tls: false })
+        let at = |port| Advertise { host: None, port };
+        (stream.channel.number() == 1).then_some(MediaServer { viewer: at(6604), tls: false, live: at(6602) })
     }
 }
 
@@ -137,7 +145,7 @@ impl World {
         let deps = Deps {
             db: self.database.db().clone(),
             codes: codes(),
-            gateways: Arc::clone(&self.fleet) as _,
+            dispatch: Dispatch::new(Arc::clone(&self.fleet) as _, Arc::clone(&self.fleet) as _),
             secret: secret(),
             clients: Arc::new(People),
             placement: Arc::new(Studio),
