@@ -341,8 +341,8 @@ impl Nodes for Seen {
     }
 
     async fn undrain(&self, node: &NodeId) -> Result<(), DrainError> {
-        self.ensure_there(node)?;
-        self.agreement.unmark(node).await.map_err(|_| DrainError::Unavailable)
+        let was_marked = self.agreement.unmark(node).await.map_err(|_| DrainError::Unavailable)?;
+        if was_marked { Ok(()) } else { self.ensure_there(node) }
     }
 }
 
