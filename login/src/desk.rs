@@ -70,11 +70,6 @@ impl Arrivals {
             self.dispatcher.lock().arrived(now, change.terminal, gateway, change.stamp.since_ms);
         }
     }
-
-    /// How many terminals count as on their way.
-    pub fn awaited(&self) -> usize {
-        self.dispatcher.lock().reservations()
-    }
 }
 
 /// Looks whether the database is back, each time that it was found away, until `stop`.
