@@ -48,6 +48,8 @@ pub(crate) struct Member {
 pub(crate) struct Runs {
     pub(crate) roles: Vec<Role>,
     pub(crate) bus: Arc<Bus>,
+    /// Those of its gateway; also told where it has none, who is not to be let in any more.
+    pub(crate) terminals: Arc<dyn Terminals>,
     pub(crate) gateway: Option<GatewayPart>,
     pub(crate) media: Option<MediaPart>,
     /// Where people and programs dial it, if it has the API.
@@ -60,7 +62,6 @@ pub(crate) struct Runs {
 pub(crate) struct GatewayPart {
     pub(crate) dial: Advertise,
     pub(crate) limit: u32,
-    pub(crate) terminals: Arc<dyn Terminals>,
     pub(crate) links: Arc<dyn cluster::Links>,
     pub(crate) copies: Option<Arc<dyn cluster::Copies>>,
     pub(crate) control: gateway::Control,
@@ -152,9 +153,9 @@ impl Member {
     }
 
     /// The terminals of the whole cluster.
-    pub(crate) fn terminals(&self, own: Option<Arc<dyn Terminals>>) -> Arc<dyn Terminals> {
+    pub(crate) fn terminals(&self, own: Arc<dyn Terminals>) -> Arc<dyn Terminals> {
         let holders = Arc::clone(&self.holding) as Arc<dyn cluster::Holders>;
-        Arc::new(RemoteTerminals::new(own, holders, Arc::clone(&self.peers)))
+        Arc::new(RemoteTerminals::new(Some(own), holders, Arc::clone(&self.peers)))
     }
 
     /// The media servers of the whole cluster.
@@ -184,7 +185,7 @@ impl Member {
         let served = Served {
             status: Arc::clone(&status),
             fence: Arc::clone(fence),
-            terminals: runs.gateway.as_ref().map(|part| Arc::clone(&part.terminals)),
+            terminals: Some(Arc::clone(&runs.terminals)),
             links: runs.gateway.as_ref().map(|part| Arc::clone(&part.links)),
             holders: Some(Arc::clone(holding) as Arc<dyn cluster::Holders>),
             events: Some(Arc::clone(&runs.bus)),
@@ -347,8 +348,8 @@ impl Nodes for Seen {
     }
 
     async fn undrain(&self, node: &NodeId) -> Result<(), DrainError> {
-        self.ensure_there(node)?;
-        self.agreement.unmark(node).await.map_err(|_| DrainError::Unavailable)
+        let was_marked = self.agreement.unmark(node).await.map_err(|_| DrainError::Unavailable)?;
+        if was_marked { Ok(()) } else { self.ensure_there(node) }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use support::operators::Operators;
 use support::{Options, PASSWORD, Platform, wait_until};
 
 /// How long a condition may take.
@@ -29,6 +30,15 @@ async fn prometheus_reads_what_the_roles_count() {
         "# TYPE motorcade_gateway_reports_received counter",
         "motorcade_gateway_reports_received_total 0",
         "motorcade_gateway_terminals 0",
+        "motorcade_gateway_reports_copied_total 0",
+        "motorcade_gateway_reports_adopted_total 0",
+        "motorcade_gateway_copies_kept_total 0",
+        "motorcade_gateway_copies 0",
+        "# TYPE motorcade_login_redirects counter",
+        "motorcade_login_connections_total 0",
+        "motorcade_login_splices 0",
+        "motorcade_login_awaited 0",
+        "motorcade_login_trouble_total{kind=\"no_gateway\"} 0",
         "motorcade_media_views_total 0",
         "motorcade_media_trouble_total{kind=\"views_refused\"} 0",
         "motorcade_database_ready 1",
@@ -40,11 +50,36 @@ async fn prometheus_reads_what_the_roles_count() {
     assert_eq!(text.matches("# TYPE motorcade_media_trouble ").count(), 1, "a family is described once");
 
     assert_eq!(get("/healthz").await.status(), StatusCode::OK);
-    assert_eq!(get("/readyz").await.status(), StatusCode::OK);
+    let ready = get("/readyz").await;
+    assert_eq!(ready.status(), StatusCode::OK);
+    assert_eq!(ready.text().await.expect("read"), "login: ready\ngateway: ready\nmedia: ready\napi: ready\n");
     assert_eq!(get("/else").await.status(), StatusCode::NOT_FOUND);
     let url = format!("http://{}/metrics", platform.ready.metrics);
     let posted = support::http().post(url).send().await.expect("answered");
     assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_says_whether_it_is_ready() {
+    let mut database = Operators::new().await;
+    let platform = Platform::start(Options::default().env("MOTORCADE__DATABASE__URL", &database.conninfo));
+    let ready = async || {
+        let url = format!("http://{}/readyz", platform.ready.metrics);
+        let reply = support::http().get(url).send().await.expect("answered");
+        (reply.status().as_u16(), reply.text().await.expect("read"))
+    };
+    wait_until("every role to be ready", WITHIN, async || (ready().await.0 == 200).then_some(())).await;
+    database.goes().await;
+    let (_, said) = wait_until("the database to be missed", WITHIN, async || {
+        Some(ready().await).filter(|(status, _)| *status == 503)
+    })
+    .await;
+    // people are not served; terminals are: what they report goes to the spool
+    let all = "login: ready\ngateway: ready\nmedia: ready\napi: the database does not answer\n";
+    assert_eq!(said, all);
+    let url = format!("http://{}/healthz", platform.ready.metrics);
+    let alive = support::http().get(url).send().await.expect("answered");
+    assert_eq!(alive.status(), StatusCode::OK, "a process without its database is not to be killed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

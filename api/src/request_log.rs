@@ -12,19 +12,16 @@ use actix_web::http::header::{
     CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::Next;
+use cluster::RequestId;
 use tracing::info;
 use uuid::Uuid;
-
-tokio::task_local! {
-    static REQUEST_ID: Uuid;
-}
 
 /// The header that names the request in replies.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of the request that is being answered, if one is.
 pub(crate) fn request_id() -> Option<String> {
-    REQUEST_ID.try_with(Uuid::to_string).ok()
+    RequestId::current().map(|id| id.to_string())
 }
 
 /// Wraps everything: gives the request an id, and logs it when its reply is ready.
@@ -32,11 +29,11 @@ pub(crate) async fn log(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id = Uuid::new_v4();
+    let id: RequestId = Uuid::new_v4().to_string().parse().expect("a UUID is one");
     let since = Instant::now();
     let method = request.method().clone();
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
-    let mut response = REQUEST_ID.scope(id, next.call(request)).await?.map_into_boxed_body();
+    let mut response = id.clone().scope(next.call(request)).await?.map_into_boxed_body();
     let status = response.status().as_u16();
     let route = response.request().match_pattern().unwrap_or_else(|| "-".to_owned());
     let ms = since.elapsed().as_millis() as u64;

@@ -25,6 +25,7 @@ pub mod plan;
 pub mod proxy;
 mod remote;
 mod rendezvous;
+mod request;
 mod seam;
 mod sighting;
 mod stamp;
@@ -54,6 +55,7 @@ pub use remote::{
     CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteLinks,
     RemoteMedia, RemoteTerminals, SightingsSeen,
 };
+pub use request::{RequestId, RequestIdError};
 pub use seam::{
     EventStream, Events, Lagged, Media, MediaError, MediaServer, Placement, Terminals, WebServer,
 };

@@ -101,6 +101,17 @@ impl Role {
     pub const ALL: [Self; 4] = [Self::Login, Self::Gateway, Self::Media, Self::Api];
 }
 
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Login => "login",
+            Self::Gateway => "gateway",
+            Self::Media => "media",
+            Self::Api => "api",
+        })
+    }
+}
+
 /// What a node tells the others of itself when it joins; does not change in one life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {

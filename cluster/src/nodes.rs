@@ -21,7 +21,8 @@ pub trait Nodes: Send + Sync {
     /// [`DrainError`] says why not.
     async fn drain(&self, node: &NodeId) -> Result<(), DrainError>;
 
-    /// Takes the mark away: the node may have something again. A node that does not drain stays as it is.
+    /// Takes the mark away: the node may have something again. A node that does not drain stays as it is; one that is
+    /// gone may have a mark too.
     ///
     /// # Errors
     /// [`DrainError`] says why not.
@@ -57,7 +58,7 @@ pub struct NodeReport {
 /// Why a node was not marked, or its mark not taken away.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DrainError {
-    /// No node goes by that name.
+    /// No node goes by that name, and no mark.
     #[error("there is no node {0}")]
     NotFound(NodeId),
     /// Etcd is away. The mark may have been made; making it again is harmless.

@@ -47,7 +47,8 @@ export function words(error: unknown): string {
     : error.detail
       ? ""
       : t("problem.other", { status: error.status });
-  const detail = error.detail && error.status < 500 ? sentence(error.detail) : "";
+  // 503 says what is away or busy; other failures of a server hide their cause.
+  const detail = error.detail && (error.status < 500 || error.status === 503) ? sentence(error.detail) : "";
   return [own, detail].filter(Boolean).join(" ");
 }
 

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cluster::{Epoch, LinkStamp, Order, OrderError, Orders};
 use model::TerminalId;
+use tokio::task::AbortHandle;
 
 use crate::gate::Gate;
-use crate::{Stats, redirect};
+use crate::{Stats, Unready, readiness, redirect};
 
 /// A hand on a running gateway. Cheap to clone; does not keep it running.
 #[derive(Clone)]
 pub struct Control {
     pub(crate) gate: Arc<Gate>,
+    /// The task that takes connections.
+    pub(crate) listener: AbortHandle,
 }
 
 impl Control {
@@ -25,6 +28,17 @@ impl Control {
     /// Whether the terminal has an authenticated link here.
     pub fn holds(&self, terminal: TerminalId) -> bool {
         self.gate.links.of(terminal).is_some()
+    }
+
+    /// Whether it takes connections and can acknowledge reports now. `database_is_there`: as the node found it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self, database_is_there: bool) -> Result<(), Unready> {
+        if self.listener.is_finished() {
+            return Err(Unready::Listener);
+        }
+        readiness::acknowledges(&self.gate, database_is_there)
     }
 
     /// Closes the terminal's link if it is older than the one of `stamp`, which another gateway has. Whether it was.

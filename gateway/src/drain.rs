@@ -8,7 +8,7 @@ use db::{DbError, UnreadableBody};
 use model::Report;
 use tokio_util::sync::CancellationToken;
 
-use crate::gate::Gate;
+use crate::gate::{Count, Gate};
 use crate::normalise;
 use crate::spool::Record;
 use crate::trouble::Trouble;
@@ -71,7 +71,7 @@ async fn own(gate: &Gate) -> Step {
             return probe(gate).await;
         }
     };
-    let step = store(gate, &chunk.records).await;
+    let step = store(gate, &chunk.records, &gate.counts.drained).await;
     if matches!(step, Step::Drained) {
         gate.spool.stored(&chunk).await;
     }
@@ -89,15 +89,15 @@ async fn adopted(gate: &Gate) -> Step {
             return Step::Idle;
         }
     };
-    let step = store(gate, &chunk.records).await;
+    let step = store(gate, &chunk.records, &gate.counts.adopted).await;
     if matches!(step, Step::Drained) {
         kept.drained(&of, &chunk).await;
     }
     step
 }
 
-/// Stores records as reports; those that are none any more go to quarantine first.
-async fn store(gate: &Gate, records: &[Record]) -> Step {
+/// Stores records as reports, and counts these; those that are none any more go to quarantine first.
+async fn store(gate: &Gate, records: &[Record], count: &Count) -> Step {
     let (mut reports, mut strange) = (Vec::new(), Vec::new());
     for record in records.iter().filter(|record| record.marked().is_none()) {
         match normalise::report(record.terminal, &record.body, record.received_at) {
@@ -111,10 +111,10 @@ async fn store(gate: &Gate, records: &[Record]) -> Step {
             }),
         }
     }
-    let count = reports.len();
+    let stored = reports.len();
     match try_to_store(gate, reports, strange).await {
         Ok(()) => {
-            gate.counts.drained.add(count);
+            count.add(stored);
             Step::Drained
         }
         Err(error) => {

@@ -107,5 +107,8 @@ pub(crate) struct Counts {
     pub(crate) quarantined: Count,
     pub(crate) spooled: Count,
     pub(crate) drained: Count,
+    pub(crate) copied: Count,
+    pub(crate) kept: Count,
+    pub(crate) adopted: Count,
     pub(crate) acknowledged: Count,
 }

@@ -17,6 +17,7 @@ mod link;
 mod listener;
 mod normalise;
 mod presence;
+mod readiness;
 mod redirect;
 mod settings;
 mod spool;
@@ -31,12 +32,14 @@ use access::terminal::AuthCodes;
 use cluster::{Copies, CopyPeers, Events, Incarnation, Links, NodeId, Terminals};
 use db::Db;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use arrival::Splices;
 pub use control::Control;
 pub use copies::{CopyOf, CopyStats};
+pub use readiness::Unready;
 pub use settings::Settings;
 pub use stats::Stats;
 pub use trouble::Trouble;
@@ -92,6 +95,8 @@ pub enum StartError {
 pub struct Gateway {
     addr: SocketAddr,
     gate: Arc<Gate>,
+    /// The task that takes connections.
+    listener: AbortHandle,
     /// Ends taking connections and every link.
     stop: CancellationToken,
     links: TaskTracker,
@@ -155,9 +160,10 @@ impl Gateway {
         rest.spawn(presence::run(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(redirect::run(Arc::clone(&gate), stop_rest.clone()));
         rest.spawn(trouble::summarise(Arc::clone(&gate), stop_rest.clone()));
-        rest.spawn(listener::accept(Arc::clone(&gate), listener, links.clone(), stop.clone()));
+        let accept = listener::accept(Arc::clone(&gate), listener, links.clone(), stop.clone());
+        let listener = rest.spawn(accept).abort_handle();
         tracing::info!(%addr, admission = ?gate.door.admission(), "terminals are served on {addr}");
-        Ok(Self { addr, gate, stop, links, stop_rest, rest, stop_copies, copies })
+        Ok(Self { addr, gate, listener, stop, links, stop_rest, rest, stop_copies, copies })
     }
 
     /// The bound address.
@@ -183,7 +189,7 @@ impl Gateway {
 
     /// What may be done with it from elsewhere.
     pub fn control(&self) -> Control {
-        Control { gate: Arc::clone(&self.gate) }
+        Control { gate: Arc::clone(&self.gate), listener: self.listener.clone() }
     }
 
     /// What it did and met since its start.

@@ -26,6 +26,12 @@ pub struct Stats {
     pub spooled: u64,
     /// Reports that went from the spool to the database.
     pub drained: u64,
+    /// Reports of the spool that a peer took a copy of; once more for each further peer.
+    pub copied: u64,
+    /// Batches of others' spools that were taken.
+    pub kept: u64,
+    /// Reports that went from others' copies to the database.
+    pub adopted: u64,
     /// Bytes in the spool now.
     pub spool_bytes: u64,
     /// Bytes of torn or damaged records that were passed over, and of segments that the disk did not give back.
@@ -54,6 +60,9 @@ impl Stats {
             quarantined: counts.quarantined.read(),
             spooled: counts.spooled.read(),
             drained: counts.drained.read(),
+            copied: counts.copied.read(),
+            kept: counts.kept.read(),
+            adopted: counts.adopted.read(),
             spool_bytes: gate.spool.bytes(),
             spool_cut_bytes: gate.spool.cut_bytes(),
             spool_failed: gate.spool.failed(),

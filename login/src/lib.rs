@@ -7,6 +7,7 @@
 mod clients;
 mod cmsv6;
 mod conn;
+mod control;
 mod desk;
 mod heard;
 mod http;
@@ -26,10 +27,12 @@ use cluster::{Counts as _, Placement};
 use db::{DatabaseState, Db};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use clients::{Clients, Refusal};
+pub use control::Control;
 pub use settings::{RedirectForm, Settings};
 pub use stats::Stats;
 
@@ -72,6 +75,8 @@ pub enum StartError {
 pub struct Login {
     addr: SocketAddr,
     desk: Arc<Desk>,
+    /// The task that takes connections.
+    listener: AbortHandle,
     stop: CancellationToken,
     connections: TaskTracker,
     rest: TaskTracker,
@@ -103,9 +108,10 @@ impl Login {
         let (connections, rest) = (TaskTracker::new(), TaskTracker::new());
         rest.spawn(desk::look_for_the_database(db, database, stop.clone()));
         rest.spawn(cluster::sum_up("login", Arc::clone(&desk.counters), stop.clone()));
-        rest.spawn(listener::accept(Arc::clone(&desk), listener, connections.clone(), stop.clone()));
+        let accept = listener::accept(Arc::clone(&desk), listener, connections.clone(), stop.clone());
+        let listener = rest.spawn(accept).abort_handle();
         tracing::info!(%addr, "terminals ask for a gateway on {addr}");
-        Ok(Self { addr, desk, stop, connections, rest })
+        Ok(Self { addr, desk, listener, stop, connections, rest })
     }
 
     /// The bound address.
@@ -123,9 +129,9 @@ impl Login {
         self.desk.counters.snapshot()
     }
 
-    /// Forgets what is remembered of a terminal's code: it was revoked, or the terminal deleted.
-    pub fn forget(&self, terminal: model::TerminalId) {
-        self.desk.door.forget(terminal);
+    /// What may be done with it from elsewhere.
+    pub fn control(&self) -> Control {
+        Control { desk: Arc::clone(&self.desk), listener: self.listener.clone() }
     }
 
     /// Stops taking connections, closes those there are, spliced ones included (their terminals come back to another

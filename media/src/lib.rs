@@ -14,6 +14,7 @@ mod ingest;
 mod outlet;
 mod picture;
 mod port;
+mod readiness;
 mod ring;
 mod routes;
 mod segmenter;
@@ -28,6 +29,7 @@ mod unit;
 mod view;
 mod viewers;
 
+pub use readiness::Unready;
 pub use server::{Deps, MediaServer, StartError};
 pub use settings::Settings;
 pub use stats::Stats;

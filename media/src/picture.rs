@@ -39,14 +39,20 @@ struct Job {
 /// The thread.
 pub(crate) struct PictureThread {
     queue: SyncSender<Job>,
+    thread: thread::JoinHandle<()>,
 }
 
 impl PictureThread {
     /// Starts it; at most `waiting_max` pictures wait. It ends when this is dropped.
     pub(crate) fn start(waiting_max: usize) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(waiting_max.max(1));
-        thread::Builder::new().name("picture".to_owned()).spawn(move || work(&jobs))?;
-        Ok(Self { queue })
+        let thread = thread::Builder::new().name("picture".to_owned()).spawn(move || work(&jobs))?;
+        Ok(Self { queue, thread })
+    }
+
+    /// Whether it runs.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.thread.is_finished()
     }
 
     /// The JPEG of a key frame.
@@ -57,6 +63,15 @@ impl PictureThread {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(PictureError::Busy),
         }
     }
+}
+
+/// The first codec that this FFmpeg lacks for pictures.
+pub(crate) fn lacking() -> Option<&'static str> {
+    let decoders = [("an H.264 decoder", codec::Id::H264), ("an H.265 decoder", codec::Id::HEVC)];
+    let decoder = decoders.into_iter().find(|(_, id)| decoder::find(*id).is_none());
+    decoder
+        .map(|(name, _)| name)
+        .or_else(|| encoder::find(codec::Id::MJPEG).is_none().then_some("a JPEG encoder"))
 }
 
 fn work(jobs: &Receiver<Job>) {

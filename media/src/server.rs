@@ -17,11 +17,12 @@ use crate::hub::{Hub, HubHandle, LivePort};
 use crate::ingest::Ingest;
 use crate::picture::{PictureError, PictureThread};
 use crate::port::Port;
+use crate::readiness::Running;
 use crate::routes::Routes;
 use crate::sound::SoundThreads;
 use crate::stats::Counters;
 use crate::view::Views;
-use crate::{Settings, Stats, Viewers};
+use crate::{Settings, Stats, Unready, Viewers};
 
 /// What a media server needs of others.
 pub struct Deps {
@@ -66,6 +67,7 @@ pub struct MediaServer {
     /// Its tasks keep them: with these they end.
     views: Weak<Views>,
     pictures: PictureThread,
+    running: Running,
     counters: Arc<Counters>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -112,9 +114,10 @@ impl MediaServer {
         let sounds = Arc::new(SoundThreads::start(settings.audio_threads).map_err(StartError::Thread)?);
         let pictures = PictureThread::start(settings.snapshots_max).map_err(StartError::Thread)?;
         let (hub, handle) = Hub::new(Arc::clone(&settings), deps.terminals, deps.events, live_ports);
-        tasks.spawn(hub.run());
+        let mut serving = vec![tasks.spawn(hub.run()).abort_handle()];
         tasks.spawn(cluster::sum_up("media", Arc::clone(&counters), stop.clone()));
 
+        let sounds_seen = Arc::downgrade(&sounds);
         let ingest = Arc::new(Ingest {
             settings: Arc::clone(&settings),
             hub: handle.clone(),
@@ -126,7 +129,7 @@ impl MediaServer {
             stop: stop.clone(),
         });
         for (place, listener) in pool.into_iter().enumerate() {
-            tasks.spawn(Arc::clone(&ingest).accept(place, listener));
+            serving.push(tasks.spawn(Arc::clone(&ingest).accept(place, listener)).abort_handle());
         }
 
         let views =
@@ -150,8 +153,19 @@ impl MediaServer {
             tasks: tasks.clone(),
             stop: stop.clone(),
         });
-        tasks.spawn(port.accept(viewer));
-        Ok(Self { viewer_addr, live_addr, hub: handle, views: counted, pictures, counters, tasks, stop })
+        serving.push(tasks.spawn(port.accept(viewer)).abort_handle());
+        let running = Running { tasks: serving, sounds: sounds_seen };
+        Ok(Self {
+            viewer_addr,
+            live_addr,
+            hub: handle,
+            views: counted,
+            pictures,
+            running,
+            counters,
+            tasks,
+            stop,
+        })
     }
 
     /// Where viewers reach it.
@@ -167,6 +181,14 @@ impl MediaServer {
     /// How many views run.
     pub fn viewers(&self) -> usize {
         self.views.upgrade().map_or(0, |views| views.count())
+    }
+
+    /// Whether its ports take connections, its streams are run and FFmpeg has what they need.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), Unready> {
+        self.running.check(&self.pictures)
     }
 
     /// What it has counted since it started.

@@ -44,6 +44,11 @@ pub(crate) fn is_decodable(payload_type: PayloadType) -> bool {
 /// later than their source, so that no time is below 0.
 pub(crate) const LEAD_90K: u64 = 11_520;
 
+/// The codec that this FFmpeg lacks for sound.
+pub(crate) fn lacking() -> Option<&'static str> {
+    encoder::find(codec::Id::AAC).is_none().then_some("an AAC encoder")
+}
+
 enum Job {
     Open { voice: u64, outlet: Outlet },
     Sound { voice: u64, payload_type: PayloadType, timestamp_ms: u64, data: Bytes },
@@ -55,6 +60,7 @@ enum Job {
 /// The threads.
 pub(crate) struct SoundThreads {
     queues: Vec<SyncSender<Job>>,
+    threads: Vec<thread::JoinHandle<()>>,
     serial: AtomicU64,
 }
 
@@ -63,14 +69,18 @@ impl SoundThreads {
     pub(crate) fn start(count: usize) -> std::io::Result<Self> {
         // FFmpeg writes to standard error by itself; what matters comes back as an error.
         ffmpeg::util::log::set_level(ffmpeg::util::log::Level::Quiet);
-        let queues = (0..count.max(1))
-            .map(|number| {
-                let (queue, jobs) = sync_channel(QUEUE_PACKETS);
-                thread::Builder::new().name(format!("sound-{number}")).spawn(move || work(&jobs))?;
-                Ok(queue)
-            })
-            .collect::<std::io::Result<Vec<_>>>()?;
-        Ok(Self { queues, serial: AtomicU64::new(0) })
+        let (mut queues, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..count.max(1) {
+            let (queue, jobs) = sync_channel(QUEUE_PACKETS);
+            threads.push(thread::Builder::new().name(format!("sound-{number}")).spawn(move || work(&jobs))?);
+            queues.push(queue);
+        }
+        Ok(Self { queues, threads, serial: AtomicU64::new(0) })
+    }
+
+    /// Whether all of them run.
+    pub(crate) fn are_running(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
     }
 
     /// A voice for one source; None while its thread is overloaded.

@@ -376,8 +376,10 @@ async fn a_stopping_server_ends_its_views_and_stops_its_terminals() {
     let platform = Platform::start(SIM, vec![Act::Loop(clip)], |_| {}).await;
     let mut viewer = Viewer::open(&platform, FLV).await;
     viewer.head().await;
+    assert_eq!(platform.server.ready(), Ok(()));
     platform.server.shutdown().await;
     viewer.tags().await;
+    assert!(platform.server.ready().is_err(), "nothing of it runs any more");
     assert!(matches!(platform.terminal.commands.lock().last(), Some(Command::StopLive { .. })));
 }
 

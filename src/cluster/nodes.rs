@@ -82,21 +82,33 @@ impl Drain {
             if self.no_wait {
                 return Ok(());
             }
-            let mut last = None;
-            loop {
-                let left = asking.status(&self.node).await.map(|status| status.load.terminals);
-                match left {
-                    Ok(0) => break,
-                    Ok(left) if last != Some(left) => println!("{left} terminals are left"),
-                    Ok(_) => {}
-                    Err(error) => bail!("{} does not answer any more: {error:#}", self.node),
-                }
-                last = left.ok();
-                tokio::time::sleep(LOOK_EVERY).await;
+            tokio::select! {
+                waited = self.wait(&asking) => waited,
+                Ok(()) = tokio::signal::ctrl_c() => bail!(
+                    "not waited for: {node} stays marked and goes on draining (motorcade cluster undrain {node} ends that)",
+                    node = self.node
+                ),
             }
-            println!("{} has no terminals any more", self.node);
-            Ok(())
         })
+    }
+
+    /// Returns when the node has no terminals.
+    async fn wait(&self, asking: &Asking) -> Result<()> {
+        let mut last = None;
+        loop {
+            let left = asking.status(&self.node).await;
+            let left =
+                left.with_context(|| format!("{} does not answer any more", self.node))?.load.terminals;
+            if left == 0 {
+                break;
+            }
+            if last.replace(left) != Some(left) {
+                println!("{left} terminals are left");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        println!("{} has no terminals any more", self.node);
+        Ok(())
     }
 }
 
@@ -104,8 +116,10 @@ impl Undrain {
     pub(crate) fn run(&self) -> Result<()> {
         runtime()?.block_on(async {
             let asking = Asking::begin(&self.here).await?;
-            asking.ensure_there(&self.node)?;
-            asking.agreement.unmark(&self.node).await.context("take the mark away")?;
+            // A node that is gone may have left a mark behind.
+            if !asking.agreement.unmark(&self.node).await.context("take the mark away")? {
+                asking.ensure_there(&self.node)?;
+            }
             println!("{} is not draining any more", self.node);
             Ok(())
         })
@@ -116,6 +130,8 @@ impl Undrain {
 struct Asking {
     agreement: Agreement,
     view: Arc<View>,
+    /// Marks that nodes left behind.
+    gone: Vec<NodeId>,
     peers: Arc<Peers>,
     /// Kept, so that the peers stay.
     _views: watch::Sender<Arc<View>>,
@@ -130,10 +146,12 @@ impl Asking {
             config.cluster.certs.as_deref().context("the node's certificate is needed: cluster.certs")?;
         let credentials = Arc::new(Credentials::watch(node, certs)?);
         let agreement = Agreement::new(&config.etcd)?;
-        let view = agreement.look().await.context("ask etcd who is in the cluster")?.view();
+        let book = agreement.look().await.context("ask etcd who is in the cluster")?;
+        let view = book.view();
+        let gone = book.draining().filter(|node| !view.members.contains_key(*node)).cloned().collect();
         let (views, seen) = watch::channel(Arc::clone(&view));
         let peers = Peers::new(seen, credentials, Incarnation(rand::random()));
-        Ok(Self { agreement, view, peers, _views: views })
+        Ok(Self { agreement, view, gone, peers, _views: views })
     }
 
     fn ensure_there(&self, node: &NodeId) -> Result<()> {
@@ -157,8 +175,7 @@ impl Asking {
         });
         println!("{HEADINGS}");
         for (node, member, answer, now) in join_all(asked).await {
-            let roles: Vec<String> =
-                member.info.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+            let roles: Vec<String> = member.info.roles.iter().map(ToString::to_string).collect();
             let state = match (&answer, member.is_draining) {
                 (Err(_), _) => "silent".to_owned(),
                 (Ok(status), _) if (status.now - now).num_seconds().abs() > 10 => {
@@ -188,6 +205,12 @@ impl Asking {
             if let Err(error) = answer {
                 println!("  {error:#}");
             }
+        }
+        for node in &self.gone {
+            println!(
+                "{:<16} is marked to drain, and not there (motorcade cluster undrain {node})",
+                node.as_str()
+            );
         }
     }
 }

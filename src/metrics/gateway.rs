@@ -24,6 +24,9 @@ impl Collector for GatewayNumbers {
             quarantined,
             spooled,
             drained,
+            copied,
+            kept,
+            adopted,
             spool_bytes,
             spool_cut_bytes,
             spool_failed,
@@ -40,6 +43,9 @@ impl Collector for GatewayNumbers {
             ("gateway_reports_quarantined", "Reports that can never be stored as positions", quarantined),
             ("gateway_reports_spooled", "Reports that went to the spool", spooled),
             ("gateway_reports_drained", "Reports that went from the spool to the database", drained),
+            ("gateway_reports_copied", "Reports of the spool that a peer took a copy of", copied),
+            ("gateway_reports_adopted", "Reports that went from others' copies to the database", adopted),
+            ("gateway_copies_kept", "Batches of others' spools that were taken", kept),
             (
                 "gateway_spool_cut_bytes",
                 "Bytes of the spool that were damaged or not given back",
@@ -58,6 +64,7 @@ impl Collector for GatewayNumbers {
                 "Whether a peer has a copy of the spool",
                 u64::from(copied_to.is_some()),
             ),
+            ("gateway_copies", "Copies of others' spools that lie here", copies.len() as u64),
             (
                 "gateway_copies_bytes",
                 "Bytes of copies of others' spools",

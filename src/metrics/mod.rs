@@ -4,6 +4,7 @@
 
 mod cluster;
 mod gateway;
+mod login;
 mod media;
 mod node;
 mod process;
@@ -32,6 +33,8 @@ use tracing::{debug, warn};
 pub(crate) use cluster::ClusterNumbers;
 pub(crate) use node::NodeNumbers;
 
+use crate::readiness::Readiness;
+
 /// What Prometheus asks for and reads.
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -43,12 +46,14 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Rest after a failed accept (out of file descriptors, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Whether the node can serve.
-pub(crate) type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// After how long the event loop has to have run a task and heard of a timer.
+const TURN_AFTER: Duration = Duration::from_millis(1);
 
 /// The numbers of a node, by the parts that run in it.
 #[derive(Default)]
 pub(crate) struct Parts {
+    /// The login server's, if it is one.
+    pub(crate) login: Option<::login::Control>,
     /// The gateway's, if it is one.
     pub(crate) gateway: Option<::gateway::Control>,
     /// The media server's, if it is one.
@@ -105,6 +110,9 @@ fn own(parts: Parts, node: NodeNumbers) -> Registry {
     let mut registry = Registry::with_prefix("motorcade");
     let mut add = |collector: Box<dyn Collector>| registry.register_collector(collector);
     add(Box::new(node));
+    if let Some(part) = parts.login {
+        add(Box::new(login::LoginNumbers(part)));
+    }
     if let Some(part) = parts.gateway {
         add(Box::new(gateway::GatewayNumbers(part)));
     }
@@ -140,8 +148,8 @@ async fn accept(listener: TcpListener, pages: Arc<Pages>, stop: CancellationToke
 
 async fn serve(socket: TcpStream, pages: Arc<Pages>) {
     let answer = service_fn(|request| {
-        let response = pages.answer(&request);
-        async move { Ok::<_, Infallible>(response) }
+        let pages = Arc::clone(&pages);
+        async move { Ok::<_, Infallible>(pages.answer(&request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -153,7 +161,7 @@ async fn serve(socket: TcpStream, pages: Arc<Pages>) {
 }
 
 impl Pages {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned());
         }
@@ -169,11 +177,23 @@ impl Pages {
                     }
                 }
             }
-            "/healthz" => page(StatusCode::OK, TEXT, "ok\n".to_owned()),
-            "/readyz" => match (self.readiness)() {
-                Ok(()) => page(StatusCode::OK, TEXT, "ready\n".to_owned()),
-                Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
-            },
+            "/healthz" => {
+                // By the event loop that serves terminals: where that hangs there is no answer.
+                match tokio::spawn(tokio::time::sleep(TURN_AFTER)).await {
+                    Ok(()) => page(StatusCode::OK, TEXT, "ok\n".to_owned()),
+                    Err(_) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "ending\n".to_owned()),
+                }
+            }
+            "/readyz" => {
+                let found = self.readiness.look().await;
+                let is_ready = found.iter().all(|(_, ready)| ready.is_ok());
+                let lines = found.iter().map(|(role, ready)| {
+                    let said = ready.as_ref().err().map_or("ready", String::as_str);
+                    format!("{role}: {said}\n")
+                });
+                let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                page(status, TEXT, lines.collect())
+            }
             _ => page(StatusCode::NOT_FOUND, TEXT, "metrics, healthz, readyz\n".to_owned()),
         }
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use cluster::dispatch::{Candidates, Dispatch, Gateways};
-use cluster::{Holders, Measurement, SightingsSeen, Views};
+use cluster::{Holders, Measurement, SightingsSeen, Terminals, Views};
 use media::MediaServer;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ground::Ground;
 use super::roles::Roles;
+use crate::doors::Doors;
 use crate::leader::{Leadership, Own};
 use crate::member::{GatewayPart, Joined, MediaPart, Member, Runs};
 
@@ -17,6 +18,7 @@ use crate::member::{GatewayPart, Joined, MediaPart, Member, Runs};
 pub(super) fn runs(
     ground: &Ground,
     roles: Roles,
+    doors: &Arc<Doors>,
     gateway: Option<&gateway::Gateway>,
     media: Option<&Arc<MediaServer>>,
     measured: watch::Receiver<Measurement>,
@@ -24,10 +26,10 @@ pub(super) fn runs(
     Runs {
         roles: roles.names(),
         bus: Arc::clone(&ground.bus),
+        terminals: Arc::clone(doors) as Arc<dyn Terminals>,
         gateway: gateway.map(|gateway| GatewayPart {
             dial: super::gateway::dial(ground, gateway),
             limit: super::gateway::limit(ground),
-            terminals: gateway.terminals(),
             links: gateway.links(),
             copies: gateway.copies(),
             control: gateway.control(),

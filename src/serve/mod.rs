@@ -23,16 +23,17 @@ use ::gateway::Gateway;
 use ::login::Login;
 use ::media::MediaServer;
 use access::Access;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::cli::{Serve, runtime, start_log};
 use crate::config::Config;
 use crate::database::{Care, Database};
 use crate::demo::Demo;
+use crate::doors::Doors;
 use crate::load::LoadMeter;
 use crate::member::{Joined, Member};
 use crate::metrics::Metrics;
@@ -73,10 +74,10 @@ struct Node {
     media: Option<Arc<MediaServer>>,
     joined: Option<Joined>,
     /// What leads the cluster whenever this node is its leader.
-    _leadership: Option<AbortOnDropHandle<()>>,
+    leadership: Option<AbortOnDropHandle<()>>,
     gateway: Option<Gateway>,
     metrics: Option<Metrics>,
-    _load: LoadMeter,
+    load: Option<LoadMeter>,
     care: Care,
     database: Database,
     ground: Ground,
@@ -84,7 +85,23 @@ struct Node {
 }
 
 impl Node {
+    /// Everything started. Where a part does not start, those that did are stopped first: nothing is left behind, no
+    /// server of the database and no lease in the cluster.
     async fn start(config: Config, roles: Roles, data: &Path, demo: bool) -> Result<Self> {
+        let mut node = Self::prepare(config, roles, data).await?;
+        match Box::pin(node.start_roles(roles, demo)).await {
+            Ok(()) => Ok(node),
+            Err(error) => {
+                if let Err(further) = node.stop().await {
+                    warn!("what had been started did not end well: {further:#}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What the roles stand on; none of them runs yet.
+    async fn prepare(config: Config, roles: Roles, data: &Path) -> Result<Self> {
         std::fs::create_dir_all(data).with_context(|| format!("make the data folder {}", data.display()))?;
         let member = Member::prepare(&config)?;
         roles.check(member.is_none())?;
@@ -92,6 +109,11 @@ impl Node {
             (Some(_), Some(shared)) => Secrets::read(shared)?,
             _ => Secrets::read_or_make(data)?,
         };
+        let certificate = match config.tls.files()? {
+            Some((cert, key)) => Some(Certificate::watch(cert, key)?),
+            None => None,
+        };
+        let tls = certificate.as_ref().map(Certificate::server_config);
         let database = Database::start(&config, data).await?;
         let db = database.db().clone();
         let access = Access::new(db.clone(), secrets.access.clone());
@@ -102,90 +124,86 @@ impl Node {
                 return Err(error);
             }
         };
-        let certificate = match config.tls.files()? {
-            Some((cert, key)) => Some(Certificate::watch(cert, key)?),
-            None => None,
-        };
-        let tls = certificate.as_ref().map(Certificate::server_config);
         let bus = Arc::new(Bus::default());
         let ground = Ground { config, data: data.to_owned(), secrets, db, access, bus, tls, member };
-
-        let gateway = match roles.gateway {
-            true => Some(gateway::start(&ground).await?),
-            false => None,
-        };
-        let own_terminals = gateway.as_ref().map(Gateway::terminals);
-        let terminals: Arc<dyn Terminals> = match (&ground.member, own_terminals) {
-            (Some(member), own) => member.terminals(own),
-            (None, Some(own)) => own,
-            (None, None) => bail!("a node that is alone has a gateway"),
-        };
-        let media = match roles.media {
-            true => Some(media::start(&ground, &terminals).await?),
-            false => None,
-        };
-        let load = LoadMeter::start(data, gateway.as_ref().map(Gateway::control), media.clone());
-
-        let place = media.as_ref().map(|media| media::dial(&ground, media));
-        let mut seams = Seams {
-            terminals,
-            placement: Arc::new(Alone { media: place.clone() }),
-            media: media.clone().map(|media| media as Arc<dyn ::cluster::Media>),
-            dispatch: None,
-            nodes: Arc::new(AloneNodes {
-                info: alone::info(&ground, roles, gateway.as_ref(), place),
-                measured: load.measured(),
-            }),
-        };
-        let mut joined = None;
-        let mut leadership = None;
-        if let Some(member) = &ground.member {
-            let runs = cluster::runs(&ground, roles, gateway.as_ref(), media.as_ref(), load.measured());
-            let node = member.join(runs).await?;
-            let views = member.peers.views();
-            seams.media = Some(member.media(seams.media.take()));
-            seams.placement = Arc::new(node.placement(views.clone()));
-            seams.nodes = node.nodes(views.clone());
-            seams.dispatch = Some(cluster::dispatch(member, &node));
-            if roles.login {
-                leadership = Some(cluster::lead(&ground, member, &node, gateway.as_ref()));
-            }
-            joined = Some(node);
-        } else {
-            seams.dispatch = gateway.as_ref().map(|gateway| alone::dispatch(&ground, gateway));
-        }
-
-        let login = match (roles.login, &seams.dispatch) {
-            (true, Some(dispatch)) => Some(login::start(&ground, &seams, dispatch).await?),
-            _ => None,
-        };
-        let api = match roles.api {
-            true => Some(api::start(&ground, &seams, demo).await?),
-            false => None,
-        };
-        let metrics =
-            metrics::start(&ground, gateway.as_ref(), media.as_ref(), joined.as_ref(), &care).await?;
-
-        let dial = gateway.as_ref().map(Gateway::addr).filter(|_| demo);
-        let mut demo = dial.map(|dial| Demo::start(care.ready(), ground.db.clone(), data, dial));
-        if let Some(demo) = demo.as_mut().filter(|_| care.is_ready()) {
-            demo.started().await.context("start the demo")?;
-        }
         Ok(Self {
-            demo,
-            api,
-            login,
-            media,
-            joined,
-            _leadership: leadership,
-            gateway,
-            metrics,
-            _load: load,
+            demo: None,
+            api: None,
+            login: None,
+            media: None,
+            joined: None,
+            leadership: None,
+            gateway: None,
+            metrics: None,
+            load: None,
             care,
             database,
             ground,
             _certificate: certificate,
         })
+    }
+
+    async fn start_roles(&mut self, roles: Roles, demo: bool) -> Result<()> {
+        let ground = &self.ground;
+        if roles.gateway {
+            self.gateway = Some(gateway::start(ground).await?);
+        }
+        let gateway = self.gateway.as_ref();
+        let doors = Arc::new(Doors::new(gateway.map(Gateway::terminals)));
+        let own = Arc::clone(&doors) as Arc<dyn Terminals>;
+        let terminals = match &ground.member {
+            Some(member) => member.terminals(own),
+            None => own,
+        };
+        if roles.media {
+            self.media = Some(media::start(ground, &terminals).await?);
+        }
+        let media = self.media.as_ref();
+        let load = LoadMeter::start(&ground.data, gateway.map(Gateway::control), media.cloned());
+
+        let place = media.map(|media| media::dial(ground, media));
+        let mut seams = Seams {
+            terminals,
+            placement: Arc::new(Alone { media: place.clone() }),
+            media: media.map(|media| Arc::clone(media) as Arc<dyn ::cluster::Media>),
+            dispatch: None,
+            nodes: Arc::new(AloneNodes {
+                info: alone::info(ground, roles, gateway, place),
+                measured: load.measured(),
+            }),
+        };
+        if let Some(member) = &ground.member {
+            let runs = cluster::runs(ground, roles, &doors, gateway, media, load.measured());
+            let joined = self.joined.insert(member.join(runs).await?);
+            let views = member.peers.views();
+            seams.media = Some(member.media(seams.media.take()));
+            seams.placement = Arc::new(joined.placement(views.clone()));
+            seams.nodes = joined.nodes(views.clone());
+            seams.dispatch = Some(cluster::dispatch(member, joined));
+            if roles.login {
+                self.leadership = Some(cluster::lead(ground, member, joined, gateway));
+            }
+        } else {
+            seams.dispatch = gateway.map(|gateway| alone::dispatch(ground, gateway));
+        }
+        self.load = Some(load);
+
+        if let (true, Some(dispatch)) = (roles.login, &seams.dispatch) {
+            let login = login::start(ground, &seams, dispatch).await?;
+            doors.opens(login.control());
+            self.login = Some(login);
+        }
+        if roles.api {
+            self.api = Some(api::start(ground, &seams, demo).await?);
+        }
+        self.metrics = metrics::start(self).await?;
+
+        let dial = gateway.map(Gateway::addr).filter(|_| demo);
+        self.demo = dial.map(|dial| Demo::start(self.care.ready(), ground.db.clone(), &ground.data, dial));
+        if let Some(demo) = self.demo.as_mut().filter(|_| self.care.is_ready()) {
+            demo.started().await.context("start the demo")?;
+        }
+        Ok(())
     }
 
     /// Resolves when this node cannot go on.
@@ -250,6 +268,7 @@ impl Node {
         if let Some(gateway) = self.gateway {
             gateway.shutdown().await;
         }
+        drop(self.leadership);
         if let Some(joined) = self.joined {
             joined.leave().await;
         }

@@ -20,6 +20,7 @@ pub struct Plan {
     pub etcds: usize,
     /// Names and roles.
     pub nodes: Vec<(&'static str, &'static str)>,
+    /// Variables of every node; `NODE/NAME` is one of that node alone.
     pub env: Vec<(&'static str, String)>,
 }
 
@@ -40,6 +41,7 @@ pub struct Cluster {
 pub struct Node {
     pub name: &'static str,
     pub process: Process,
+    env: Vec<(String, String)>,
 }
 
 /// A program on a machine.
@@ -66,6 +68,11 @@ impl Process {
     /// Starts it again as it was.
     pub fn restart(&mut self) {
         self.child = spawn(&self.start, &self.log);
+    }
+
+    /// How it ended; None while it runs.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("it was ours")
     }
 
     /// Asks it to end and waits until it has.
@@ -147,16 +154,20 @@ impl Cluster {
                 ("MOTORCADE__GATEWAY__ADMISSION".to_owned(), "open".to_owned()),
                 ("MOTORCADE__METRICS__LISTEN".to_owned(), "0.0.0.0:9090".to_owned()),
             ];
-            env.extend(plan.env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            env.extend(plan.env.iter().filter_map(|(variable, value)| {
+                let (of, variable) = variable.split_once('/').unwrap_or((name, variable));
+                (of == name).then(|| (variable.to_owned(), value.clone()))
+            }));
             let data = folder.path().join(name);
             let log = folder.path().join(format!("{name}.log"));
             let at = machine.clone();
+            let set = env.clone();
             let process = Process::start(machine, log, move || {
                 let mut command = at.command(env!("CARGO_BIN_EXE_motorcade"));
-                command.args(["serve", "--roles", roles, "--data"]).arg(&data).envs(env.iter().cloned());
+                command.args(["serve", "--roles", roles, "--data"]).arg(&data).envs(set.iter().cloned());
                 command
             });
-            nodes.push(Node { name, process });
+            nodes.push(Node { name, process, env });
         }
         for node in &nodes {
             node.ready();
@@ -231,6 +242,13 @@ impl Node {
             text.contains("\"ready\":true").then_some(())
         });
         assert!(!machine.address.is_unspecified());
+    }
+
+    /// `motorcade` with `args`, run beside this node with its configuration.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.process.machine.command(env!("CARGO_BIN_EXE_motorcade"));
+        command.args(args).envs(self.env.iter().cloned());
+        command
     }
 
     pub fn at(&self, port: u16) -> SocketAddr {

@@ -66,6 +66,11 @@ impl Dispatch {
         Some(Directions { dial: assignment.dial, is_there: false, hold_for })
     }
 
+    /// How many terminals were sent to a gateway and have not arrived there yet.
+    pub fn awaited(&self) -> usize {
+        self.dispatcher.lock().reservations()
+    }
+
     /// Who is to hear which terminals have arrived at their gateways.
     pub fn arrivals(&self) -> Arrivals {
         Arrivals { dispatcher: Arc::clone(&self.dispatcher) }

@@ -182,11 +182,11 @@ impl Agreement {
         self.ask("mark a node as draining", mark).await.map(drop)
     }
 
-    /// Takes the mark away.
-    pub async fn unmark(&self, node: &NodeId) -> Result<(), EtcdError> {
+    /// Takes the mark away, also from a node that is gone. Whether there was one.
+    pub async fn unmark(&self, node: &NodeId) -> Result<bool, EtcdError> {
         let key = self.keys.draining(node);
         let unmark = |mut client: Client| async move { client.delete(key, None).await };
-        self.ask("take the mark from a node", unmark).await.map(drop)
+        Ok(self.ask("take the mark from a node", unmark).await?.deleted() > 0)
     }
 
     /// Carries out a candidate's call. Ends within the call limit.

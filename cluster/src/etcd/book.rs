@@ -165,6 +165,11 @@ impl Book {
         Arc::clone(&self.view)
     }
 
+    /// The nodes that are marked to drain, whether they are there or not.
+    pub fn draining(&self) -> impl Iterator<Item = &NodeId> {
+        self.draining.iter()
+    }
+
     /// What it shows one life of one node.
     pub fn sight(&self, node: &NodeId, incarnation: Incarnation) -> Sight<'_> {
         let leader = self.leader.as_ref().map(|entry| LeaderKey {

@@ -131,8 +131,8 @@ impl Membership {
         self.agreement.mark_draining(node).await
     }
 
-    /// Takes the mark away.
-    pub async fn unmark(&self, node: &NodeId) -> Result<(), EtcdError> {
+    /// Takes the mark away, also from a node that is gone. Whether there was one.
+    pub async fn unmark(&self, node: &NodeId) -> Result<bool, EtcdError> {
         self.agreement.unmark(node).await
     }
 

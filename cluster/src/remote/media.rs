@@ -34,7 +34,7 @@ impl Media for RemoteMedia {
                 picture => return picture,
             }
         }
-        let others = self.peers.with_role(Role::Media).into_iter();
+        let others = self.peers.with_any(&[Role::Media]).into_iter();
         let mut answers: FuturesUnordered<_> = others
             .map(|peer| async move {
                 let answer = peer.snapshot(stream).await;

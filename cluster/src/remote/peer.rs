@@ -31,12 +31,12 @@ use crate::tls::{Pass, dns_name};
 use crate::wire::codec::{Json, Parcel, Wire};
 use crate::wire::message::{
     Adopt, AskLink, AskStatus, BatchHead, CLOCK_HEADER, Call, Disconnect, GatewayOf, GiveOrder, Keep,
-    NodeStatus, STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo,
+    NodeStatus, REQUEST_HEADER, STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo,
 };
 use crate::wire::{ALIVE_WITHIN, SILENT_FOR};
 use crate::{
     Advertise, Batch, CopyError, Credentials, Epoch, Incarnation, MediaError, NodeId, Order, OrderError,
-    Stamper,
+    RequestId, Stamper,
 };
 
 /// How long a connection may take: name, TCP and TLS.
@@ -265,6 +265,10 @@ impl Peer {
         let mut request = tonic::Request::new(request);
         let stamp = AsciiMetadataValue::try_from(stamp).expect("names and numbers are ASCII");
         request.metadata_mut().insert(STAMP_HEADER, stamp);
+        if let Some(id) = RequestId::current() {
+            let id = AsciiMetadataValue::try_from(id.to_string()).expect("letters, digits and -");
+            request.metadata_mut().insert(REQUEST_HEADER, id);
+        }
         request
     }
 

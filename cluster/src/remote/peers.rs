@@ -76,10 +76,13 @@ impl Peers {
         Ok(peer)
     }
 
-    /// Every other node that runs `role`.
-    pub fn with_role(&self, role: Role) -> Vec<Arc<Peer>> {
+    /// Every other node that runs any of `roles`, once.
+    pub fn with_any(&self, roles: &[Role]) -> Vec<Arc<Peer>> {
         let view = self.views.borrow().clone();
-        let others = view.with_role(role).filter(|member| member.info.node != self.me);
+        let others = view
+            .members
+            .values()
+            .filter(|member| member.info.node != self.me && roles.iter().any(|role| member.info.runs(*role)));
         others.filter_map(|member| self.peer(&member.info.node).ok()).collect()
     }
 

@@ -89,12 +89,13 @@ impl Terminals for RemoteTerminals {
         }
     }
 
-    /// Tells every gateway: one may know a terminal that it does not hold now, and would let it in again.
+    /// Tells every gateway and login server: one may know a terminal that it does not hold now, and would let it in
+    /// again.
     async fn disconnect(&self, terminal: TerminalId) {
-        let others = self.peers.with_role(Role::Gateway).into_iter();
+        let others = self.peers.with_any(&[Role::Gateway, Role::Login]).into_iter();
         let others = others.map(|peer| Arc::new(AtGateway { peer }) as Arc<dyn Terminals>);
-        let gateways: Vec<_> = others.chain(self.own.clone()).collect();
-        join_all(gateways.iter().map(|gateway| gateway.disconnect(terminal))).await;
+        let all: Vec<_> = others.chain(self.own.clone()).collect();
+        join_all(all.iter().map(|node| node.disconnect(terminal))).await;
     }
 }
 

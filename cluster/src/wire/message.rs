@@ -17,6 +17,9 @@ use crate::{
 /// The header that carries a call's [`Stamp`](crate::Stamp).
 pub const STAMP_HEADER: &str = "motorcade-call";
 
+/// The header that names the [request](crate::RequestId) for which a call is made, if it is made for one.
+pub(crate) const REQUEST_HEADER: &str = "motorcade-request";
+
 /// The header in which a refusal tells the clock of the node that refused, Unix milliseconds.
 pub(crate) const CLOCK_HEADER: &str = "motorcade-clock";
 

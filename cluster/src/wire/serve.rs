@@ -28,17 +28,17 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::server::{Grpc, ServerStreamingService, UnaryService};
 use tonic::{Code, Status};
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::codec::{Json, Parcel, Wire};
 use super::message::{
     Adopt, AskLink, AskStatus, BatchHead, CLOCK_HEADER, Call, Disconnect, EVENTS_PER_MESSAGE, EventTold,
     FollowEvents, FollowLinks, GatewayOf, GiveOrder, Keep, LINKS_PER_MESSAGE, LinksTold, NodeStatus,
-    STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo,
+    REQUEST_HEADER, STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo,
 };
 use crate::{
     Batch, Bus, Callers, Copies, Credentials, Epoch, Fence, Holders, Lagged, LinkChanges, LinkStamp, Links,
-    Media, Newcomer, Newcomers, NodeId, OrderError, Orders, Stamp, StampError, Terminals,
+    Media, Newcomer, Newcomers, NodeId, OrderError, Orders, RequestId, Stamp, StampError, Terminals,
 };
 
 /// Connections at once: one of each other node, and room for those that are being replaced.
@@ -243,7 +243,18 @@ impl Desk {
             }
         };
         caller.newcomer.lock().take();
-        let (served, from) = (&self.served, &from);
+        let named = request.headers().get(REQUEST_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let id: RequestId = match named {
+            Some(id) => id,
+            None => return self.carry_out(&from, request).await,
+        };
+        let span = info_span!("call", request.id = %id, node.from = %from, path = request.uri().path());
+        id.scope(self.carry_out(&from, request).instrument(span)).await
+    }
+
+    /// Has the part that is meant answer.
+    async fn carry_out(&self, from: &NodeId, request: Request<Incoming>) -> Response<Body> {
+        let served = &self.served;
         match request.uri().path() {
             AskStatus::PATH => {
                 unary::<AskStatus, _, _>(request, |Json(())| async move { Ok(Json((served.status)())) }).await

@@ -96,7 +96,13 @@ async fn a_draining_leader_gives_way_to_another_that_does_not() {
     let second = leader_after(&a.views(), Some(first.epoch.0)).await;
     assert_eq!(second.node, id("b"));
     until(&a.leads(), "a has resigned", Option::is_none).await;
-    a.unmark(&id("a")).await.expect("unmarked");
+    assert!(a.unmark(&id("a")).await.expect("unmarked"));
+    assert!(!a.unmark(&id("a")).await.expect("asked"), "there is no mark any more");
+    a.mark_draining(&id("gone")).await.expect("marked");
+    assert!(
+        a.unmark(&id("gone")).await.expect("unmarked"),
+        "a node that is not there leaves its mark no longer than is wished"
+    );
     let view = until(&a.views(), "the mark is gone", |view| !view.members[&id("a")].is_draining).await;
     assert_eq!(view.leader.as_ref().map(|leader| leader.epoch), Some(second.epoch));
     a.shutdown().await;

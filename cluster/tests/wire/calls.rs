@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::{
     Batch, CallError, Copies, CopyError, CopyMates, CopyPeer, Epoch, Fence, Incarnation, Leader, Media,
-    MediaError, NodeId, Order, OrderError, Orders, RemoteCopies, RemoteMedia, RemoteTerminals, Role,
-    Terminals,
+    MediaError, NodeId, Order, OrderError, Orders, RemoteCopies, RemoteMedia, RemoteTerminals, RequestId,
+    Role, Terminals,
 };
-use model::{Channel, Command, Profile, Reply, SendError, StreamKey, TerminalId};
+use model::{Channel, Command, Profile, Reply, SendError, StreamKey, TerminalId, TerminalLink};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -92,19 +92,59 @@ async fn a_terminal_that_moved_is_found_where_the_leader_says() {
 }
 
 #[tokio::test]
-async fn every_gateway_hears_of_a_disconnect() {
+async fn every_gateway_and_login_server_hears_of_a_disconnect_once() {
     let stage = Stage::new();
-    let [own, one, other] = [(); 3].map(|()| Gateway::holding([]));
-    let (first, second) = (Arc::clone(&one), Arc::clone(&other));
+    let [own, one, other, door] = [(); 4].map(|()| Gateway::holding([]));
+    let (first, second, third) = (Arc::clone(&one), Arc::clone(&other), Arc::clone(&door));
     let _gw1 = stage.node("gw1", &[Role::Gateway], |served| served.terminals = Some(first)).await;
-    let _gw2 = stage.node("gw2", &[Role::Gateway], |served| served.terminals = Some(second)).await;
+    let roles = [Role::Login, Role::Gateway];
+    let _gw2 = stage.node("gw2", &roles, |served| served.terminals = Some(second)).await;
+    let _login1 = stage.node("login1", &[Role::Login], |served| served.terminals = Some(third)).await;
     let both = stage.node("both1", &[Role::Gateway, Role::Api], |_| {}).await;
     let remote =
         RemoteTerminals::new(Some(Arc::clone(&own) as _), Directory::of([]), Arc::clone(&both.peers));
     remote.disconnect(TerminalId(8)).await;
-    for gateway in [own, one, other] {
-        assert_eq!(*gateway.told.lock(), [(TerminalId(8), None)]);
+    for told in [own, one, other, door] {
+        assert_eq!(*told.told.lock(), [(TerminalId(8), None)]);
     }
+}
+
+/// For which request each terminal was asked about.
+#[derive(Default)]
+struct Askers(Mutex<Vec<(TerminalId, Option<RequestId>)>>);
+
+#[async_trait]
+impl Terminals for Askers {
+    async fn link(&self, terminal: TerminalId) -> Result<TerminalLink, SendError> {
+        self.0.lock().push((terminal, RequestId::current()));
+        Err(SendError::NotConnected(terminal))
+    }
+
+    async fn send(&self, terminal: TerminalId, _: Command) -> Result<Reply, SendError> {
+        Err(SendError::NotConnected(terminal))
+    }
+
+    async fn disconnect(&self, _: TerminalId) {}
+}
+
+#[tokio::test]
+async fn a_request_is_known_on_the_nodes_that_are_asked_for_it() {
+    let stage = Stage::new();
+    let askers = Arc::new(Askers::default());
+    let terminals = Arc::clone(&askers);
+    let gw1 = stage.node("gw1", &[Role::Gateway], |served| served.terminals = Some(terminals)).await;
+    let api1 = stage.node("api1", &[Role::Api], |_| {}).await;
+    let peer = api1.peers.peer(gw1.id()).expect("a member");
+    let id: RequestId = "7d1f0f0e-6a2c-4c4e-9a53-0d9c4e3f2b11".parse().expect("an id");
+    for (terminal, request) in [(1, Some(id.clone())), (2, None)] {
+        let asked = peer.link(TerminalId(terminal));
+        let answer = match request {
+            Some(id) => id.scope(asked).await,
+            None => asked.await,
+        };
+        assert!(answer.expect("answered").is_err());
+    }
+    assert_eq!(*askers.0.lock(), [(TerminalId(1), Some(id)), (TerminalId(2), None)]);
 }
 
 struct Pictures(Result<Vec<u8>, MediaError>);

@@ -49,7 +49,7 @@ export const en = {
   "problem.409": "This does not fit the present state.",
   "problem.429": "Too many attempts. Please wait a little.",
   "problem.500": "The server failed.",
-  "problem.503": "The server is busy. Please try again.",
+  "problem.503": "This cannot be done at the moment. Please try again.",
   "problem.console": "The console failed: {error}",
   "problem.other": "The request failed ({status}).",
 

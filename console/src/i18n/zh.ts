@@ -51,7 +51,7 @@ export const zh: Strings = {
   "problem.409": "与当前状态冲突。",
   "problem.429": "尝试次数过多，请稍候。",
   "problem.500": "服务器出错。",
-  "problem.503": "服务器繁忙，请重试。",
+  "problem.503": "暂时无法完成，请重试。",
   "problem.console": "控制台出错：{error}",
   "problem.other": "请求失败（{status}）。",
 

@@ -148,6 +148,7 @@ impl Copier<'_> {
             Ok(Ok(())) => {
                 self.copying.ledger.lock().kept(number, end);
                 raise(&self.copying.copied, end);
+                self.gate.counts.copied.add(records.len());
             }
             Ok(Err(CopyError::Gap { .. })) if follows.is_some() => {
                 tracing::info!(peer.node = %peer.node, "{} lost its copy of the spool: it begins anew", peer.node);

@@ -102,7 +102,11 @@ pub(crate) struct Keeping {
 impl Copies for Keeping {
     async fn keep(&self, batch: Batch) -> Result<(), CopyError> {
         let kept = ask(&self.kept.requests, |answer| Request::Keep { batch, answer }).await;
-        kept.unwrap_or_else(|| Err(gone()))
+        let kept = kept.unwrap_or_else(|| Err(gone()));
+        if kept.is_ok() {
+            self.gate.counts.kept.add(1);
+        }
+        kept
     }
 
     async fn stored(&self, origin: &NodeId, incarnation: Incarnation, upto: u64) -> Result<(), CopyError> {

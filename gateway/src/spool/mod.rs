@@ -87,6 +87,8 @@ pub(crate) struct Spool {
 pub(crate) struct Shared {
     bytes: AtomicU64,
     failed: AtomicBool,
+    /// Whether the last append found no room, and nothing was stored since.
+    full: AtomicBool,
     cut_bytes: AtomicU64,
     /// Whether damaged or unread segments were put aside, in this life or before.
     has_aside: AtomicBool,
@@ -188,6 +190,11 @@ impl Spool {
     /// Whether an fsync failed since the start.
     pub(crate) fn failed(&self) -> bool {
         self.shared.failed()
+    }
+
+    /// Whether there was no room at the last attempt, in the spool's bound or on its disk.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.full.load(Ordering::Relaxed)
     }
 
     /// Bytes of torn or damaged records that were passed over, and of segments that the disk did not give back.

@@ -158,6 +158,12 @@ impl Store {
 
     /// Puts the records on disk, all or none. Gives the place behind them.
     pub(crate) fn append(&mut self, records: Vec<Record>) -> Result<Place, AppendError> {
+        let appended = self.write(records);
+        self.shared.full.store(matches!(appended, Err(AppendError::Full)), Ordering::Relaxed);
+        appended
+    }
+
+    fn write(&mut self, records: Vec<Record>) -> Result<Place, AppendError> {
         if self.shared.failed.load(Ordering::Acquire) {
             return Err(AppendError::Failed);
         }
@@ -344,6 +350,7 @@ impl Store {
         if let Some(segment) = self.segments.iter_mut().find(|segment| segment.number == number) {
             segment.stored = segment.stored.max(end.min(segment.bytes));
         }
+        self.shared.full.store(false, Ordering::Relaxed);
         // One that is open and empty stays: something may be about to be written.
         if let Err(error) = self.remove_stored(1) {
             tracing::warn!(%error, "a drained spool segment cannot be removed");

@@ -271,8 +271,11 @@ async fn a_full_spool_takes_nothing_until_it_was_drained() {
     let dir = tempfile::tempdir().expect("a folder");
     let spool = open(dir.path(), 230);
     spool.append(&[record(1), record(2), record(3)]).await.expect("appended");
+    assert!(!spool.is_full());
     assert_eq!(spool.append(&[record(4)]).await, Err(AppendError::Full));
+    assert!(spool.is_full());
     assert_eq!(drain(&spool).await, [1, 2, 3]);
+    assert!(!spool.is_full());
     spool.append(&[record(4)]).await.expect("appended");
 }
 
@@ -299,8 +302,10 @@ async fn a_full_disk_is_not_filled_with_empty_segments() {
         assert_eq!(spool.append(&[record(1)]).await, Err(AppendError::Full));
     }
     assert!(segments(dir.path()).len() <= 1, "{:?}", segments(dir.path()));
+    assert!(spool.is_full());
     disk.heal();
     spool.append(&[record(2)]).await.expect("appended");
+    assert!(!spool.is_full());
     drop(spool);
     assert_eq!(drain(&open(dir.path(), 1 << 20)).await, [2]);
     assert!(segments(dir.path()).is_empty());

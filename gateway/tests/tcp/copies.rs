@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use access::terminal::Admission;
 use async_trait::async_trait;
 use cluster::{Batch, Copies, CopyError, CopyPeer, Incarnation, NodeId};
-use gateway::{Gateway, Membership, Settings, Trouble};
+use gateway::{Gateway, Membership, Settings, Trouble, Unready};
 use model::TerminalId;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -232,8 +232,16 @@ async fn a_full_spool_gives_no_reply_and_the_terminal_keeps_its_copy() {
     wait_for_trouble(&a, Trouble::SpoolFull, 1).await;
     device.assert_quiet().await;
     device.assert_alive().await;
+    assert_eq!(
+        a.control().ready(true),
+        Err(Unready::SpoolFull),
+        "whatever others found: it is away from here"
+    );
+    assert_eq!((a.stats().copied, b.stats().kept > 0), (2, true));
     world.switch.on();
     wait_for("the spool to drain", async || (a.stats().drained == 2).then_some(())).await;
+    wait_for("the database to be there", async || a.control().ready(true).ok()).await;
+    assert_eq!(a.control().ready(false), Ok(()), "there is room again");
     report(&mut device, 3).await;
     assert_eq!(numbers(&world, terminal).await, [1, 2, 3]);
     wait_until_forgotten(&b).await;
@@ -288,6 +296,7 @@ async fn without_a_peer_there_is_no_reply_unless_the_node_is_alone() {
         wait_for_trouble(&a, Trouble::NotCopied, times).await;
     }
     device.assert_quiet().await;
+    assert_eq!(a.control().ready(true), Err(Unready::NoPeer));
     assert_eq!(a.stats().spool_bytes, 0, "what comes again and again does not fill the spool");
     peers.send_replace(Some(vec![peer("gw-b", &to_b)]));
     wait_for("the peer", async || {
@@ -295,6 +304,7 @@ async fn without_a_peer_there_is_no_reply_unless_the_node_is_alone() {
         (device.receive_within(crate::support::QUIET).await?.body[..2] == serial.to_be_bytes()).then_some(())
     })
     .await;
+    assert_eq!(a.control().ready(false), Ok(()), "the database away, but a peer keeps a copy");
     peers.send_replace(None);
     to_b.cut();
     report(&mut device, 2).await;

@@ -1,8 +1,9 @@
 //! Terminals that are let go: told to go back to their own server, and closed if they do not.
 
 use access::terminal::Admission;
+use model::{Channel, Command, Profile, Reply};
 
-use crate::support::{Device, World, wait_for};
+use crate::support::{Device, World, at, location, wait_for};
 
 const SIMS: [&str; 3] = ["13900000031", "13900000032", "13900000033"];
 /// 0x8105, command 2, connection control 1.
@@ -46,6 +47,40 @@ async fn a_drain_that_waits_for_its_terminals_and_ends() {
     let mut stays = Device::online(gateway.addr(), SIMS[0]).await;
     stays.assert_quiet().await;
     stays.assert_alive().await;
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_loses_no_command_under_way_and_no_report() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal(SIMS[0]).await.id;
+    let gateway = world.start().await;
+    let mut device = Device::online(gateway.addr(), SIMS[0]).await;
+    let terminals = gateway.terminals();
+    let stop = Command::StopLive { channel: Channel::new(2).expect("not 0"), profile: Profile::Main };
+    let asked = tokio::spawn(async move { terminals.send(terminal, stop).await });
+    let command = device.receive().await.expect("the command");
+    assert_eq!(command.id, 0x9102);
+
+    // Told to go while the command is open and a report is on its way: both are answered here.
+    gateway.control().drain();
+    let report = device.send(0x0200, &location(at(1), 0, 1)).await;
+    let (mut is_told, mut is_answered) = (None, false);
+    let [high, low] = command.serial.to_be_bytes();
+    device.send(0x0001, &[high, low, 0x91, 0x02, 0]).await;
+    while is_told.is_none() || !is_answered {
+        let message = device.receive().await.expect("a message");
+        match message.id {
+            0x8105 => is_told = Some(message.serial),
+            0x8001 => is_answered |= message.body[..2] == report.to_be_bytes(),
+            other => panic!("{other:x}"),
+        }
+    }
+    assert_eq!(asked.await.expect("asked"), Ok(Reply::Accepted));
+    let [high, low] = is_told.unwrap_or_default().to_be_bytes();
+    device.send(0x0001, &[high, low, 0x81, 0x05, 0]).await;
+    drop(device);
+    gateway.control().drained().await;
     gateway.shutdown().await;
 }
 

@@ -3,6 +3,7 @@
 use cluster::dispatch::Unfit;
 use cluster::{LinkChange, LinkStamp};
 use login::RedirectForm;
+use model::Scope;
 
 use crate::support::{Device, Gateway, SIM, World, answer, node, parameters, wait_for_count};
 
@@ -21,11 +22,23 @@ async fn a_terminal_is_sent_to_its_gateway_and_goes() {
     assert_eq!((login.stats().redirects, login.stats().spliced), (1, 0));
 
     let arrivals = login.arrivals();
-    assert_eq!(arrivals.awaited(), 1);
+    assert_eq!(login.control().awaited(), 1);
     let stamp = LinkStamp { epoch: Some(1), since_ms: 1 };
     arrivals.told(&node("gw1"), LinkChange { terminal, stamp, is_up: true });
-    assert_eq!(arrivals.awaited(), 0);
+    assert_eq!(login.control().awaited(), 0);
     gateway.assert_quiet().await;
+    login.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_was_revoked_is_refused_as_soon_as_the_login_server_is_told() {
+    let (world, login, _gateway, terminal) = World::small().await;
+    let code = Device::connect(login.addr(), SIM).await.register("").await.expect("known");
+    let change = db::TerminalChange { revoke_auth: true, ..db::TerminalChange::default() };
+    world.database.db().change_terminal(&Scope::platform(), terminal, change).await.expect("revoked");
+    assert_eq!(Device::connect(login.addr(), SIM).await.authenticate(&code).await, 0, "by memory");
+    login.control().forget(terminal);
+    assert_eq!(Device::connect(login.addr(), SIM).await.authenticate(&code).await, 1);
     login.shutdown().await;
 }
 
