@@ -354,7 +354,7 @@ async fn start_gateway(
     let mut settings = config.gateway.clone();
     settings.spool_dir = data.join(crate::place::SPOOL);
     settings.redirect_limit_min = config.login.redirect_limit_min;
-    settings.redirect_form = config.login.redirect_form.into();
+    settings.redirect_form = config.login.redirect_form;
     let membership = match member {
         Some(member) => {
             settings.node = member.node().to_string();

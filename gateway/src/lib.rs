@@ -18,6 +18,7 @@ mod listener;
 mod normalise;
 mod presence;
 mod redirect;
+mod servers;
 mod settings;
 mod spool;
 mod stats;

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use clients::{Clients, Refusal};
-pub use settings::{RedirectForm, Settings};
+pub use settings::Settings;
 pub use stats::Stats;
 
 use desk::Desk;
