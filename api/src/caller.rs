@@ -70,6 +70,7 @@ right! {
     HandleAlarms: Some(Permission::HandleAlarms);
     ManageVehicles: Some(Permission::ManageVehicles);
     ManageAccounts: Some(Permission::ManageAccounts);
+    ConfigureTerminals: Some(Permission::ConfigureTerminals);
 }
 
 /// The caller, who has the right `R`; 403 for others.

@@ -14,6 +14,7 @@ use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETR
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use cluster::{DrainError, MediaError};
 use db::DbError;
+use model::SendError;
 use openapi::problem::FieldError;
 use tracing::error;
 
@@ -107,6 +108,11 @@ impl Problem {
 
     pub(crate) fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(RETRY_AFTER, HeaderValue::from(RETRY_S))
+    }
+
+    /// Somebody else, who had to be asked, did not answer in time.
+    fn no_answer(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, detail)
     }
 
     /// A bug: logged with its chain of causes, told without it.
@@ -228,6 +234,29 @@ impl From<MediaError> for Problem {
             MediaError::NotRunning(_) => Self::conflict("the stream is not running: open it first"),
             MediaError::NoPicture(_) => Self::conflict("the stream has given no picture yet"),
             MediaError::Busy => Self::unavailable("too many snapshots at once"),
+        }
+    }
+}
+
+impl From<SendError> for Problem {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::NotConnected(_) => Self::conflict("the terminal is not connected"),
+            SendError::Refused { result: 3, .. } => Self::conflict("the terminal does not support this"),
+            SendError::Refused { result, .. } => {
+                Self::conflict(format!("the terminal refused with result {result}"))
+            }
+            SendError::Unsayable { reason, .. } => {
+                Self::conflict(format!("the terminal cannot be told this: {reason}"))
+            }
+            SendError::Unreadable(_) => Self::conflict("what the terminal answered cannot be read"),
+            SendError::Timeout(_) => {
+                Self::no_answer("the terminal did not answer in time: it may have done it all the same")
+            }
+            SendError::Disconnected(_) => Self::no_answer(
+                "the terminal's link broke before it answered: it may have done it all the same",
+            ),
+            SendError::Busy(_) => Self::unavailable("too many commands wait for the terminal"),
         }
     }
 }

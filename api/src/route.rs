@@ -18,8 +18,8 @@ use crate::console::{self, Console};
 use crate::health;
 use crate::problem::{Outcome, Problem};
 use crate::v1::{
-    account, alarm, company, dispatch, event, live, login, me, node, pending, position, role, terminal,
-    vehicle,
+    account, alarm, company, device_profile, dispatch, event, live, login, me, node, pending, position, role,
+    server, terminal, vehicle,
 };
 
 /// Writes the list once: as the services behind the guard, and as the schemas that each of them names.
@@ -70,8 +70,15 @@ behind_the_guard![
     terminal::delete_terminal,
     terminal::list_channels,
     terminal::rename_channel,
+    server::read_servers,
+    server::set_servers,
     dispatch::dispatch_client,
     dispatch::dispatch_terminal,
+    device_profile::list_device_profiles,
+    device_profile::create_device_profile,
+    device_profile::device_profile,
+    device_profile::change_device_profile,
+    device_profile::delete_device_profile,
     pending::list_pending_terminals,
     pending::approve_terminal,
     pending::reject_terminal,

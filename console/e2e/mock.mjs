@@ -86,6 +86,7 @@ let pending = ["13800001111", "13800002222"].map((sim) => ({
   attempts: 4,
 }));
 
+let profiles = [];
 const node = (name, roles, change = {}) => ({
   name,
   roles,
@@ -221,7 +222,7 @@ async function api(request, url, body, reply) {
   if (route === "GET /me") {
     return {
       account: { id: 1, name: "admin", company_id: 1 },
-      permissions: ["view", "live", "handle_alarms", "manage_vehicles", "manage_accounts"],
+      permissions: ["view", "live", "handle_alarms", "manage_vehicles", "manage_accounts", "configure_terminals"],
     };
   }
   if (route === "GET /companies") return page(companies, url);
@@ -263,6 +264,23 @@ async function api(request, url, body, reply) {
   if (match("POST", /^\/pending-terminals\/(\d+)\/approve$/) || match("DELETE", /^\/pending-terminals\/(\d+)$/)) {
     pending = pending.filter(({ sim }) => sim !== found[1]);
     return request.method === "POST" ? vehicles[0].terminals[0] : undefined;
+  }
+  if (route === "GET /device-profiles") return page(profiles, url);
+  if (route === "POST /device-profiles") {
+    if (profiles.some(({ name }) => name === body.name)) throw failure(409, "Conflict", "a device profile of this name exists in this company");
+    profiles.push({ id: profiles.length + 1, created_at: new Date().toISOString(), ...body });
+    return profiles.at(-1);
+  }
+  if (match("PATCH", /^\/device-profiles\/(\d+)$/)) return Object.assign(profiles.find(({ id }) => id === Number(found[1])), body);
+  if (match("DELETE", /^\/device-profiles\/(\d+)$/)) {
+    const has = ({ terminals }) => terminals.some((terminal) => terminal.device_profile_id === Number(found[1]));
+    if (vehicles.some(has)) throw failure(409, "Conflict", "terminals still have the device profile");
+    profiles = profiles.filter(({ id }) => id !== Number(found[1]));
+    return undefined;
+  }
+  if (match("PATCH", /^\/terminals\/(\d+)$/)) {
+    const terminal = vehicles.flatMap(({ terminals }) => terminals).find(({ id }) => id === Number(found[1]));
+    return Object.assign(terminal, body);
   }
   if (route === "GET /nodes") return { node: "login1", leader: { node: "login1", epoch: 5 }, etcd_away_since: null, nodes };
   if (match("POST", /^\/nodes\/([a-z0-9-]+)\/(un)?drain$/)) {

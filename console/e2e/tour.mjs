@@ -126,6 +126,32 @@ try {
     await id("pending-reject").click();
     await id("empty").waitFor();
   });
+  await visit("profiles", async () => {
+    await id("section-profiles").click();
+    await id("profiles").getByTestId("empty").waitFor();
+    for (const name of ["Model A", "Model B"]) {
+      await id("profile-name").fill(name);
+      await id("profile-make").click();
+      await id(`profile-${name}`).waitFor();
+    }
+    await id("profile-name").fill("Model A");
+    await id("profile-make").click();
+    await id("profile-error").getByText("exists in this company").waitFor();
+    const form = id("profile-Model A").getByTestId("profile-form");
+    await form.selectOption("raw_words");
+    await id("section-vehicles").click();
+    await id("vehicle-1").click();
+    await id("tab-overview").click();
+    await id("terminal-profile").selectOption({ label: "Model A" });
+    await id("section-profiles").click();
+    if ((await form.inputValue()) !== "raw_words") throw new Error("the form is not kept");
+    for (const name of ["Model A", "Model B"]) {
+      await id(`profile-${name}`).getByTestId("profile-delete").click();
+      await id(`profile-${name}`).getByTestId("profile-delete").click();
+    }
+    await id("profile-Model B").waitFor({ state: "detached" });
+    await id("profile-Model A").getByRole("alert").getByText("still have").waitFor();
+  });
   await visit("nodes", async () => {
     await id("section-nodes").click();
     await id("node-gw2").getByText("Not seen").waitFor();

@@ -16,17 +16,21 @@ import type { FleetMap } from "./map/fleet-map";
 import { MapView } from "./map/MapView";
 import { NodesPage } from "./nodes/NodesPage";
 import { PendingList } from "./pending/PendingList";
+import { ProfilesPage } from "./profiles/ProfilesPage";
 import { AccountMenu } from "./ui/AccountMenu";
 import { Brand } from "./ui/Brand";
 import { Icon, type IconName } from "./ui/icons";
 import { VehiclePanel } from "./vehicle/VehiclePanel";
 
-type Section = "vehicles" | "alarms" | "pending" | "nodes";
+type Section = "vehicles" | "alarms" | "pending" | "profiles" | "nodes";
+/** Sections that lie over the map instead of beside it. */
+const SHEETS: (Section | null)[] = ["profiles", "nodes"];
 
 const SECTIONS: { name: Section; icon: IconName }[] = [
   { name: "vehicles", icon: "vehicle" },
   { name: "alarms", icon: "alarm" },
   { name: "pending", icon: "pending" },
+  { name: "profiles", icon: "device" },
   { name: "nodes", icon: "nodes" },
 ];
 
@@ -50,7 +54,8 @@ export default function Workplace(props: {
   const manages = may(props.me, "manage_vehicles");
   // Nodes are there for those who run the platform only; who they are the server says.
   const [operates, setOperates] = createSignal(false);
-  const offered = (name: Section) => ({ vehicles: true, alarms: true, pending: manages, nodes: operates() })[name];
+  const offered = (name: Section) =>
+    ({ vehicles: true, alarms: true, pending: manages, profiles: manages, nodes: operates() })[name];
 
   const select = (id: number | null) => {
     setFollowing(id !== null);
@@ -113,7 +118,7 @@ export default function Workplace(props: {
   });
   onCleanup(exposeForTests(map));
 
-  const badge = (name: Section) => ({ vehicles: 0, alarms: summary().alarms, pending: pendingCount(), nodes: 0 })[name];
+  const badge = (name: Section) => ({ vehicles: 0, alarms: summary().alarms, pending: pendingCount(), profiles: 0, nodes: 0 })[name];
 
   return (
     <ConsoleContext.Provider value={shared}>
@@ -150,7 +155,7 @@ export default function Workplace(props: {
             )}
           </For>
         </nav>
-        <Show when={section() && section() !== "nodes"}>
+        <Show when={section() && !SHEETS.includes(section())}>
           <aside class="side" aria-label={t(`${section() ?? "vehicles"}.title` as Key)}>
             <Switch>
               <Match when={section() === "vehicles"}>
@@ -166,6 +171,9 @@ export default function Workplace(props: {
           </aside>
         </Show>
         <MapView />
+        <Show when={section() === "profiles"}>
+          <ProfilesPage />
+        </Show>
         <Show when={section() === "nodes"}>
           <NodesPage />
         </Show>

@@ -8,7 +8,7 @@ use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use model::{Companies, CompanyId, Scope};
 use serde_json::json;
 
-use crate::{Db, DbError, Page, Paged, audit, text};
+use crate::{Db, DbError, Page, Paged, audit, device_profile, text};
 
 /// The company at the root of the tree; the first migration makes it, nobody deletes it.
 pub const ROOT_COMPANY: CompanyId = CompanyId(1);
@@ -167,6 +167,10 @@ impl Db {
             .bind::<Nullable<BigInt>, _>(parent_id.filter(|_| id != ROOT_COMPANY).map(|parent| parent.0))
             .bind::<Nullable<Text>, _>(&name)
             .get_result(conn)?;
+            if parent_id.is_some() {
+                let moved: Vec<CompanyId> = below(conn, id)?.into_iter().collect();
+                device_profile::drop_out_of_reach(conn, &moved)?;
+            }
             audit::record(conn, &scope, "change", "company", id, json!({ "name": name, "parent_id": parent_id }))?;
             Ok(is.into())
         })
@@ -191,6 +195,7 @@ impl Db {
                 ("terminals", "terminal WHERE company_id"),
                 ("accounts", "account WHERE company_id"),
                 ("roles", "role WHERE company_id"),
+                ("device profiles", "device_profile WHERE company_id"),
             ] {
                 let left: Vec<Key> = sql_query(format!("SELECT id FROM {table} = $1 LIMIT 1"))
                     .bind::<BigInt, _>(id.0)

@@ -101,6 +101,7 @@ fn taken(constraint: Option<&str>) -> String {
     match constraint.unwrap_or_default() {
         "account_name_key" => "this account name is taken".into(),
         "company_parent_name_key" => "a company of this name exists under the same parent".into(),
+        "device_profile_company_name_key" => "a device profile of this name exists in this company".into(),
         "role_company_name_key" => "a role of this name exists in this company".into(),
         "terminal_device_no_key" => "this device number is taken".into(),
         "terminal_sim_key" => "a terminal with this SIM exists".into(),

@@ -3,11 +3,13 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
-use model::{CompanyId, Scope, Sim, TerminalId, VehicleId};
+use model::{CompanyId, DeviceProfileId, RedirectForm, Scope, ServersChange, Sim, TerminalId, VehicleId};
 use serde_json::json;
 
 use crate::company::{self, Key, keys, seen};
-use crate::{Db, DbError, Page, Paged, ROOT_COMPANY, TerminalChannel, audit, channel, text, vehicle};
+use crate::{
+    Db, DbError, Page, Paged, ROOT_COMPANY, TerminalChannel, audit, channel, device_profile, text, vehicle,
+};
 
 /// A terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub struct Terminal {
     pub vehicle_id: Option<VehicleId>,
     /// Whose it is; the vehicle's company where it is in one.
     pub company_id: CompanyId,
+    /// What its model does differently; None: nothing.
+    pub device_profile_id: Option<DeviceProfileId>,
+    /// How numbers are written in its 0x8105, by its profile; None: as the setting says.
+    pub redirect_form: Option<RedirectForm>,
     /// JT/T 808 edition of its last registration or log-in: 2011, 2013 or 2019.
     pub edition: Option<u16>,
     /// Maker id of its registration.
@@ -70,6 +76,8 @@ pub struct TerminalChange {
     pub vehicle_id: Option<Option<VehicleId>>,
     /// Another company, for a terminal without a vehicle.
     pub company_id: Option<CompanyId>,
+    /// Another device profile (`Some(None)`: none), of its company or one above.
+    pub device_profile_id: Option<Option<DeviceProfileId>>,
     /// Makes every authentication code given so far invalid.
     pub revoke_auth: bool,
 }
@@ -108,6 +116,10 @@ struct TerminalRow {
     vehicle_id: Option<i64>,
     #[diesel(sql_type = BigInt)]
     company_id: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    device_profile_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    redirect_form: Option<String>,
     #[diesel(sql_type = Nullable<SmallInt>)]
     edition: Option<i16>,
     #[diesel(sql_type = Text)]
@@ -140,6 +152,8 @@ impl TerminalRow {
             device_no,
             vehicle_id,
             company_id,
+            device_profile_id,
+            redirect_form,
             edition,
             maker,
             model,
@@ -159,6 +173,8 @@ impl TerminalRow {
             device_no,
             vehicle_id: vehicle_id.map(VehicleId),
             company_id: CompanyId(company_id),
+            device_profile_id: device_profile_id.map(DeviceProfileId),
+            redirect_form: redirect_form.as_deref().and_then(RedirectForm::from_name),
             edition: edition.and_then(|year| u16::try_from(year).ok()),
             maker,
             model,
@@ -176,10 +192,12 @@ impl TerminalRow {
 }
 
 /// Its columns, and when it was last heard of, be it by a report.
-const SELECT: &str = "SELECT t.id, t.sim, t.device_no, t.vehicle_id, t.company_id, t.edition, t.maker, t.model, \
+const SELECT: &str = "SELECT t.id, t.sim, t.device_no, t.vehicle_id, t.company_id, \
+    t.device_profile_id, p.redirect_form, t.edition, t.maker, t.model, \
     t.terminal_no, t.auth_revocations, t.session_epoch, t.online, t.node, \
     greatest(t.last_seen_at, l.received_at) AS last_seen_at, t.peer, t.created_at \
-    FROM terminal t LEFT JOIN latest_position l ON l.terminal_id = t.id";
+    FROM terminal t LEFT JOIN latest_position l ON l.terminal_id = t.id \
+    LEFT JOIN device_profile p ON p.id = t.device_profile_id";
 /// Longest device number, characters.
 const DEVICE_NO_CHARS_MAX: usize = 32;
 /// Longest text of a registration, characters (JT/T 808-2019: 30 bytes for model and terminal id).
@@ -267,17 +285,18 @@ impl Db {
         .await
     }
 
-    /// Changes a terminal.
+    /// Changes a terminal. One that goes to a company that may not use its device profile has none there.
     ///
     /// # Errors
-    /// As [`create_terminal`](Self::create_terminal).
+    /// As [`create_terminal`](Self::create_terminal); [`DbError::NotFound`] also for a device profile that its company may
+    /// not use.
     pub async fn change_terminal(
         &self,
         scope: &Scope,
         id: TerminalId,
         change: TerminalChange,
     ) -> Result<Terminal, DbError> {
-        let TerminalChange { device_no, vehicle_id, company_id, revoke_auth } = change;
+        let TerminalChange { device_no, vehicle_id, company_id, device_profile_id, revoke_auth } = change;
         let device_no =
             device_no.map(|text| text::given("device number", &text, DEVICE_NO_CHARS_MAX)).transpose()?;
         let scope = scope.clone();
@@ -286,23 +305,50 @@ impl Db {
             let vehicle = vehicle_id.unwrap_or(was.vehicle_id);
             let given = company_id.or_else(|| vehicle.is_none().then_some(was.company_id));
             let company = home(conn, &scope, vehicle, given)?;
+            if let Some(profile) = device_profile_id.flatten() {
+                device_profile::check_reach(conn, profile, company)?;
+            }
+            let profile = device_profile_id.unwrap_or(was.device_profile_id);
             sql_query(
                 "UPDATE terminal SET device_no = coalesce($2, device_no), vehicle_id = $3, company_id = $4, \
-                 auth_revocations = auth_revocations + $5 WHERE id = $1",
+                 auth_revocations = auth_revocations + $5, device_profile_id = $6 WHERE id = $1",
             )
             .bind::<BigInt, _>(id.0)
             .bind::<Nullable<Text>, _>(&device_no)
             .bind::<Nullable<BigInt>, _>(vehicle.map(|vehicle| vehicle.0))
             .bind::<BigInt, _>(company.0)
             .bind::<Integer, _>(i32::from(revoke_auth))
+            .bind::<Nullable<BigInt>, _>(profile.map(|profile| profile.0))
             .execute(conn)?;
+            if company != was.company_id {
+                device_profile::drop_out_of_reach(conn, &[company])?;
+            }
             let detail = json!({
-                "device_no": device_no, "vehicle_id": vehicle, "company_id": company, "revoke_auth": revoke_auth,
+                "device_no": device_no, "vehicle_id": vehicle, "company_id": company,
+                "device_profile_id": profile, "revoke_auth": revoke_auth,
             });
             audit::record(conn, &scope, "change", "terminal", id, detail)?;
             one(conn, &scope, id)
         })
         .await
+    }
+
+    /// Records that a person had a terminal told to dial other servers, and what came of it. The change itself is in the
+    /// terminal, so it is recorded after it was asked for.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn record_servers(
+        &self,
+        scope: &Scope,
+        id: TerminalId,
+        change: &ServersChange,
+        outcome: &str,
+    ) -> Result<(), DbError> {
+        let ServersChange { main, backup } = change;
+        let detail = json!({ "main": main, "backup": backup, "outcome": outcome });
+        let scope = scope.clone();
+        self.control(move |conn| audit::record(conn, &scope, "set_servers", "terminal", id, detail)).await
     }
 
     /// Deletes a terminal with its channels, alarms and latest position; its past positions go with

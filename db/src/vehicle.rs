@@ -7,7 +7,7 @@ use model::{CompanyId, Scope, VehicleId};
 use serde_json::json;
 
 use crate::company::{self, Key, keys, seen};
-use crate::{Db, DbError, Page, Paged, Terminal, audit, terminal, text};
+use crate::{Db, DbError, Page, Paged, Terminal, audit, device_profile, terminal, text};
 
 /// A vehicle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +185,9 @@ impl Db {
             .bind::<Nullable<Text>, _>(&plate)
             .bind::<Nullable<SmallInt>, _>(plate_colour.map(i16::from))
             .execute(conn)?;
+            if let Some(company) = company_id {
+                device_profile::drop_out_of_reach(conn, &[company])?;
+            }
             let detail = json!({ "plate": plate, "plate_colour": plate_colour, "company_id": company_id });
             audit::record(conn, &scope, "change", "vehicle", id, detail)?;
             one(conn, &scope, id)

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cluster::{LinkChanges, LinkStamp, Links, Terminals};
 use model::{
-    AudioCodec, AvAttributes, Command, Profile, Reply, SendError, TerminalId, TerminalLink, VideoCodec,
+    AudioCodec, AvAttributes, Command, Profile, Reply, SendError, TerminalId, TerminalLink, TerminalServers,
+    VideoCodec,
 };
 use protocol::jt808::id;
+use protocol::jt808::message::ParametersAnswer;
 use protocol::jt808::server::{Answer, Downlink};
 use protocol::jt1078::PayloadType;
 use protocol::jt1078::signalling::{
@@ -19,6 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::gate::Gate;
 use crate::link::{Attributes, Link, Order};
+use crate::servers;
 
 /// How long [`Terminals::link`] waits for the attributes of a terminal that is slow to tell them. What it
 /// says later is remembered all the same.
@@ -41,19 +45,13 @@ impl Terminals for Held {
 
     async fn send(&self, terminal: TerminalId, command: Command) -> Result<Reply, SendError> {
         let link = self.gate.links.of(terminal).ok_or(SendError::NotConnected(terminal))?;
-        // Result 2: the message would be wrong.
-        let downlink =
-            downlink(&command, &link).map_err(|TextTooLong(_)| SendError::Refused { terminal, result: 2 })?;
-        match ask(&self.gate, terminal, &link, downlink).await? {
-            Answer::General(0) => Ok(Reply::Accepted),
-            Answer::General(result) => Err(SendError::Refused { terminal, result }),
-            // No command here has an answer of its own kind; a terminal that sends one did what it was told.
-            Answer::Message { .. } => Ok(Reply::Accepted),
-            Answer::TimedOut => Err(SendError::Timeout(terminal)),
-            Answer::Busy => Err(SendError::Busy(terminal)),
-            Answer::NotAuthenticated => Err(SendError::NotConnected(terminal)),
-            Answer::TooLong => Err(SendError::Refused { terminal, result: 2 }),
+        if command == Command::ReadServers {
+            return read_servers(&self.gate, terminal, &link).await.map(Reply::Servers);
         }
+        let downlink = downlink(&command, &link)
+            .map_err(|reason| SendError::Unsayable { terminal, reason: reason.to_owned() })?;
+        // A terminal that sends an answer of another kind did what it was told.
+        general(terminal, ask(&self.gate, terminal, &link, downlink).await?).map(|_| Reply::Accepted)
     }
 
     async fn disconnect(&self, terminal: TerminalId) {
@@ -69,6 +67,34 @@ impl Links for Held {
     fn follow(&self) -> (Vec<(TerminalId, LinkStamp)>, LinkChanges) {
         self.gate.links.follow()
     }
+}
+
+/// The answer of a terminal that did what it was told: with a body where it answers in a kind of its own.
+fn general(terminal: TerminalId, answer: Answer) -> Result<Option<Bytes>, SendError> {
+    match answer {
+        Answer::General(0) => Ok(None),
+        Answer::Message { body, .. } => Ok(Some(body)),
+        Answer::General(result) => Err(SendError::Refused { terminal, result }),
+        Answer::TimedOut => Err(SendError::Timeout(terminal)),
+        Answer::Busy => Err(SendError::Busy(terminal)),
+        Answer::NotAuthenticated => Err(SendError::NotConnected(terminal)),
+        Answer::TooLong => Err(SendError::Unsayable { terminal, reason: "it is too long".to_owned() }),
+    }
+}
+
+/// The servers that the terminal dials by itself. One that does not know 0x8106 (JT/T 808-2011 has none) is asked for
+/// all its parameters.
+async fn read_servers(gate: &Gate, terminal: TerminalId, link: &Link) -> Result<TerminalServers, SendError> {
+    let some = general(terminal, ask(gate, terminal, link, servers::ask(false)).await?);
+    let told = match some {
+        Err(SendError::Refused { .. }) => {
+            general(terminal, ask(gate, terminal, link, servers::ask(true)).await?)?
+        }
+        some => some?,
+    };
+    let body = told.ok_or(SendError::Unreadable(terminal))?;
+    let answer = ParametersAnswer::decode(&body).map_err(|_| SendError::Unreadable(terminal))?;
+    Ok(servers::told(&answer))
 }
 
 /// Sends `downlink` on `link` and waits for its end.
@@ -174,14 +200,17 @@ fn attributes_said(said: &signalling::AvAttributes) -> AvAttributes {
     }
 }
 
-/// The message that says it.
-fn downlink(command: &Command, link: &Link) -> Result<Downlink, TextTooLong> {
+/// The message that says it; where none can, why.
+fn downlink(command: &Command, link: &Link) -> Result<Downlink, &'static str> {
     let mut body = Vec::new();
     let id = match command {
+        Command::ReadServers => return Ok(servers::ask(false)),
+        // 10 bytes of its number: the header of 2019.
+        Command::SetServers(change) => return servers::set(change, link.sim_bytes == 10),
         Command::StartLive { channel, profile, host, tcp_port } => {
             let host = host.clone().unwrap_or_else(|| link.local.ip().to_string());
             signalling::StartLive {
-                address: ShortText::new(&host)?,
+                address: ShortText::new(&host).map_err(|TextTooLong(_)| "the host's name is too long")?,
                 tcp_port: *tcp_port,
                 udp_port: 0,
                 channel: channel.number(),

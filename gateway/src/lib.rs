@@ -19,6 +19,7 @@ mod normalise;
 mod presence;
 mod readiness;
 mod redirect;
+mod servers;
 mod settings;
 mod spool;
 mod stats;

@@ -16,6 +16,7 @@ use db::NewestAlarms;
 use futures_util::{StreamExt as _, future};
 use model::{AvAttributes, Sim, TerminalId};
 use parking_lot::{Mutex, RwLock};
+use protocol::jt808::message::ControlForm;
 use protocol::jt808::server::{Answer, Downlink};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_stream::wrappers::BroadcastStream;
@@ -98,6 +99,8 @@ pub(crate) struct Link {
     /// Whether it is to go.
     pub(crate) is_leaving: AtomicBool,
     pub(crate) code: Code,
+    /// How 0x8105 is written for it.
+    pub(crate) redirect_form: ControlForm,
     /// The revocation count of the code that let it in, where the database could not be asked whether it
     /// is still the current one.
     pub(crate) unchecked: Option<u32>,
@@ -252,6 +255,7 @@ pub(crate) mod tests {
             redirect: Mutex::default(),
             is_leaving: AtomicBool::new(false),
             code: Code::of(&Bytes::from_static(b"code \0")),
+            redirect_form: ControlForm::default(),
             unchecked: None,
             newest: watch::Sender::default(),
             orders: mpsc::channel(1).0,

@@ -122,7 +122,7 @@ async fn let_go(gate: &Gate, terminal: TerminalId, link: &Link) {
     // One that is spliced does not obey such words, and is at its own server already.
     let does_obey = !link.is_spliced
         && {
-            let answer = command::ask(gate, terminal, link, back(gate)).await;
+            let answer = command::ask(gate, terminal, link, back(link)).await;
             match answer {
                 Ok(Answer::General(0)) => true,
                 Ok(answer) => {
@@ -188,7 +188,7 @@ fn here(gate: &Gate, link: &Link) -> Option<Downlink> {
         limit_min: settings.redirect_limit_min,
     };
     let mut body = Vec::new();
-    redirect.encode(&mut body, settings.redirect_form).ok()?;
+    redirect.encode(&mut body, link.redirect_form).ok()?;
     Some(Downlink { id: id::TERMINAL_CONTROL, body: body.into() })
 }
 
@@ -200,9 +200,9 @@ fn dialled(advertised: Option<&Advertise>, local: SocketAddr) -> (String, u16) {
 }
 
 /// 0x8105: connect to the terminal's own server again.
-fn back(gate: &Gate) -> Downlink {
+fn back(link: &Link) -> Downlink {
     let mut body = Vec::new();
-    message::Redirect::encode_end(&mut body, gate.settings.redirect_form);
+    message::Redirect::encode_end(&mut body, link.redirect_form);
     Downlink { id: id::TERMINAL_CONTROL, body: body.into() }
 }
 

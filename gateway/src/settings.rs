@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use access::terminal::Admission;
 use cluster::{Advertise, Listener};
-use protocol::jt808::message::ControlForm;
+use model::RedirectForm;
 use serde::Deserialize;
 
 /// The settings of a gateway: section `gateway` of the configuration.
@@ -54,9 +54,10 @@ pub struct Settings {
     /// carried by a login server is sent here anew at half of it. Not in the file: the binary says it.
     #[serde(skip)]
     pub redirect_limit_min: u16,
-    /// How numbers stand in what says so. Not in the file: the binary says it.
+    /// How numbers stand in what says so, unless the terminal's device profile says it. Not in the file: the binary says
+    /// it.
     #[serde(skip)]
-    pub redirect_form: ControlForm,
+    pub redirect_form: RedirectForm,
     /// How long a command waits for the terminal's answer, milliseconds.
     pub command_timeout_ms: u64,
     /// Most commands that wait for one terminal's answers.
@@ -84,7 +85,7 @@ impl Default for Settings {
             batch_wait_ms: 5,
             queue_reports_max: 20_000,
             redirect_limit_min: 0,
-            redirect_form: ControlForm::default(),
+            redirect_form: RedirectForm::default(),
             command_timeout_ms: 10_000,
             commands_per_terminal_max: 32,
         }

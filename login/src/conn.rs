@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access::terminal::{Authentication, Registration};
+use access::terminal::{Authentication, Registration, control_form};
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
 use cluster::Newcomer;
 use cluster::dispatch::Assignment;
-use model::{Sim, TerminalId};
+use model::{RedirectForm, Sim, TerminalId};
 use protocol::jt808::message::Redirect;
 use protocol::jt808::server::{
     Answer, CloseReason, Downlink, Event, Output, RegisterResult, ReplyTo, Session,
@@ -271,7 +271,7 @@ impl Conn {
         self.bound_attempts()?;
         let sim = Sim::from_bcd(phone.as_bytes());
         match self.desk.door.authenticate(&sim, &code).await {
-            Authentication::Admitted { terminal, unchecked: _ } => {
+            Authentication::Admitted { terminal, unchecked: _, redirect_form } => {
                 self.attempts = 0;
                 self.newcomer = None;
                 if !matches!(self.stage, Stage::Stranger) {
@@ -284,7 +284,8 @@ impl Conn {
                 let serial = self.heard.keep_from(&code).ok_or(End::Unrepeatable)?;
                 self.session.authenticated(Instant::now(), to, true);
                 self.desk.counters.authenticated.one();
-                self.stage = self.tell(Guest { terminal, sim, assignment, serial }, &code);
+                let form = redirect_form.unwrap_or(self.desk.settings.redirect_form);
+                self.stage = self.tell(Guest { terminal, sim, assignment, serial }, &code, form);
                 Ok(())
             }
             Authentication::Refused { close } => {
@@ -301,7 +302,7 @@ impl Conn {
     }
 
     /// Tells the terminal to go to its gateway, unless that is known to be of no use.
-    fn tell(&mut self, guest: Guest, code: &[u8]) -> Stage {
+    fn tell(&mut self, guest: Guest, code: &[u8], form: RedirectForm) -> Stage {
         let settings = &self.desk.settings;
         let Assignment { node, dial, failed } = &guest.assignment;
         if *failed >= settings.redirect_failures_max
@@ -318,7 +319,7 @@ impl Conn {
             limit_min: settings.redirect_limit_min,
         };
         let mut body = Vec::new();
-        if let Err(error) = redirect.encode(&mut body, settings.redirect_form.into()) {
+        if let Err(error) = redirect.encode(&mut body, control_form(form)) {
             // A terminal with a code of its own; its command would be read as another one.
             tracing::debug!(terminal.sim = %guest.sim, %error, "spliced without being asked to go");
             return Stage::Passing(guest);

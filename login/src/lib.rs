@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 
 pub use clients::{Clients, Refusal};
 pub use control::Control;
-pub use settings::{RedirectForm, Settings};
+pub use settings::Settings;
 pub use stats::Stats;
 
 use desk::Desk;

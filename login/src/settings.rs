@@ -5,31 +5,8 @@ use std::net::SocketAddr;
 
 use access::terminal::Admission;
 use cluster::{Advertise, Listener};
-use protocol::jt808::message::ControlForm;
+use model::RedirectForm;
 use serde::Deserialize;
-
-/// How the numbers of 0x8105 are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RedirectForm {
-    /// All in decimal digits.
-    #[default]
-    Text,
-    /// The connection control as a raw byte, the others in digits.
-    RawControl,
-    /// The connection control as a raw byte, the others as two raw bytes each.
-    RawWords,
-}
-
-impl From<RedirectForm> for ControlForm {
-    fn from(form: RedirectForm) -> Self {
-        match form {
-            RedirectForm::Text => Self::Text,
-            RedirectForm::RawControl => Self::RawControl,
-            RedirectForm::RawWords => Self::RawWords,
-        }
-    }
-}
 
 /// The settings of a login server: section `login` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -51,7 +28,7 @@ pub struct Settings {
     pub authenticate_within_s: u64,
     /// Most bytes a connection may send before it authenticated.
     pub unauthenticated_bytes_max: usize,
-    /// How the command is written that sends a terminal to its gateway.
+    /// How the command is written that sends a terminal to its gateway, unless its device profile says so.
     pub redirect_form: RedirectForm,
     /// How long a terminal keeps to a gateway unless that says so again, minutes.
     pub redirect_limit_min: u16,

@@ -76,7 +76,9 @@ pub(crate) fn not_begun(reason: EndReason) -> Answer {
 fn end_status(reason: &EndReason) -> StatusCode {
     match reason {
         EndReason::Taken(_) => StatusCode::CONFLICT,
-        EndReason::Unreachable(SendError::Refused { .. }) => StatusCode::BAD_GATEWAY,
+        EndReason::Unreachable(
+            SendError::Refused { .. } | SendError::Unsayable { .. } | SendError::Unreadable(_),
+        ) => StatusCode::BAD_GATEWAY,
         EndReason::Unreachable(SendError::Timeout(_)) | EndReason::NoPicture | EndReason::Lost => {
             StatusCode::GATEWAY_TIMEOUT
         }

@@ -156,11 +156,12 @@ fn result(reason: &EndReason) -> u32 {
     match reason {
         EndReason::Unreachable(SendError::NotConnected(_)) => DEVICE_OFFLINE,
         EndReason::Unreachable(SendError::Disconnected(_)) | EndReason::Lost => CONNECTION_BROKEN,
-        EndReason::Unreachable(SendError::Timeout(_) | SendError::Refused { .. }) | EndReason::NoPicture => {
-            NO_ANSWER
-        }
+        EndReason::Unreachable(
+            SendError::Timeout(_) | SendError::Refused { .. } | SendError::Unreadable(_),
+        )
+        | EndReason::NoPicture => NO_ANSWER,
         // Nothing that the device did.
-        EndReason::Unreachable(SendError::Busy(_))
+        EndReason::Unreachable(SendError::Busy(_) | SendError::Unsayable { .. })
         | EndReason::Taken(_)
         | EndReason::Unwatched
         | EndReason::Shutdown => UNKNOWN_ERROR,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AvAttributes, Channel, Profile, Sim, TerminalId};
+use crate::{AvAttributes, Channel, Profile, ServersChange, Sim, TerminalId, TerminalServers};
 
 /// A command to one terminal. The gateway that holds it turns this into wire messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,10 @@ pub enum Command {
         /// Main or sub stream.
         profile: Profile,
     },
+    /// Tell which servers it dials by itself (JT/T 808, 0x8106 or 0x8104).
+    ReadServers,
+    /// Dial these servers from the next connection on (JT/T 808, 0x8103). The link stays.
+    SetServers(ServersChange),
 }
 
 /// What a terminal answered.
@@ -33,6 +37,8 @@ pub enum Command {
 pub enum Reply {
     /// It will (general answer, result 0).
     Accepted,
+    /// The servers that it dials, to [`Command::ReadServers`].
+    Servers(TerminalServers),
 }
 
 /// What the gateway that holds a terminal knows of it.
@@ -66,6 +72,17 @@ pub enum SendError {
         /// Its result code.
         result: u8,
     },
+    /// It cannot be told this: its edition of JT/T 808 has no words for it. Nothing was sent.
+    #[error("terminal {terminal} cannot be told this: {reason}")]
+    Unsayable {
+        /// Which terminal.
+        terminal: TerminalId,
+        /// Why.
+        reason: String,
+    },
+    /// It answered with something that cannot be read.
+    #[error("what terminal {0} answered cannot be read")]
+    Unreadable(TerminalId),
     /// Too many commands wait for this terminal.
     #[error("too many commands wait for terminal {0}")]
     Busy(TerminalId),

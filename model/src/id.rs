@@ -55,6 +55,10 @@ key!(
     VehicleId
 );
 key!(
+    /// A device profile: what a model of devices does differently.
+    DeviceProfileId
+);
+key!(
     /// A terminal: the device in the vehicle (in prose, the MDVR).
     TerminalId
 );

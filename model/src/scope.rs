@@ -56,12 +56,20 @@ pub enum Permission {
     ManageVehicles,
     /// Add, change, delete companies, accounts and roles.
     ManageAccounts,
+    /// Read and set what terminals keep themselves: the servers that they dial.
+    ConfigureTerminals,
 }
 
 impl Permission {
     /// Every right.
-    pub const ALL: [Self; 5] =
-        [Self::View, Self::Live, Self::HandleAlarms, Self::ManageVehicles, Self::ManageAccounts];
+    pub const ALL: [Self; 6] = [
+        Self::View,
+        Self::Live,
+        Self::HandleAlarms,
+        Self::ManageVehicles,
+        Self::ManageAccounts,
+        Self::ConfigureTerminals,
+    ];
 
     /// As stored and shown.
     pub fn name(self) -> &'static str {
@@ -71,6 +79,7 @@ impl Permission {
             Self::HandleAlarms => "handle_alarms",
             Self::ManageVehicles => "manage_vehicles",
             Self::ManageAccounts => "manage_accounts",
+            Self::ConfigureTerminals => "configure_terminals",
         }
     }
 

@@ -8,6 +8,7 @@ pub mod account;
 pub mod alarm;
 pub mod cmsv6;
 pub mod company;
+pub mod device_profile;
 pub mod dispatch;
 pub mod event;
 pub mod live;
@@ -18,6 +19,7 @@ pub mod pending;
 pub mod position;
 pub mod problem;
 pub mod role;
+pub mod server;
 pub mod terminal;
 pub mod vehicle;
 

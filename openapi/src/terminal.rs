@@ -1,7 +1,7 @@
 //! Terminals and their channels.
 
 use chrono::{DateTime, Utc};
-use model::{CompanyId, Sim, TerminalId, VehicleId};
+use model::{CompanyId, DeviceProfileId, Sim, TerminalId, VehicleId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +18,8 @@ pub struct Terminal {
     pub vehicle_id: Option<VehicleId>,
     /// Whose it is.
     pub company_id: CompanyId,
+    /// Its device profile; null: it is met as the platform's settings say.
+    pub device_profile_id: Option<DeviceProfileId>,
     /// JT/T 808 edition of its last registration or log-in: 2011, 2013 or 2019; null before.
     pub edition: Option<u16>,
     /// Maker id of its registration.
@@ -46,6 +48,9 @@ impl From<db::Terminal> for Terminal {
             device_no,
             vehicle_id,
             company_id,
+            device_profile_id,
+            // Told with the profile.
+            redirect_form: _,
             edition,
             maker,
             model,
@@ -66,6 +71,7 @@ impl From<db::Terminal> for Terminal {
             device_no,
             vehicle_id,
             company_id,
+            device_profile_id,
             edition,
             maker,
             model,
@@ -144,6 +150,11 @@ pub struct TerminalChange {
     /// Another company, for a terminal without a vehicle; its tracks and alarms go with it.
     #[serde(default)]
     pub company_id: Option<CompanyId>,
+    /// Another device profile, of its company or one above; null for none. One that the terminal's next company may not
+    /// use is dropped when it goes there.
+    #[serde(default, deserialize_with = "crate::present")]
+    #[schema(value_type = Option<DeviceProfileId>)]
+    pub device_profile_id: Option<Option<DeviceProfileId>>,
     /// True makes every authentication code given so far invalid and ends the terminal's link.
     #[serde(default)]
     pub revoke_auth: bool,
@@ -151,7 +162,7 @@ pub struct TerminalChange {
 
 impl From<TerminalChange> for db::TerminalChange {
     fn from(change: TerminalChange) -> Self {
-        let TerminalChange { device_no, vehicle_id, company_id, revoke_auth } = change;
-        Self { device_no, vehicle_id, company_id, revoke_auth }
+        let TerminalChange { device_no, vehicle_id, company_id, device_profile_id, revoke_auth } = change;
+        Self { device_no, vehicle_id, company_id, device_profile_id, revoke_auth }
     }
 }

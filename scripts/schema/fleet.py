@@ -93,6 +93,11 @@ def main():
     stored = caller.make("vehicles", company_id=company, plate="SCHEMA1")
     doomed = caller.make("vehicles", company_id=company, plate="SCHEMA2")
 
+    profile = caller.make("device-profiles", company_id=company, name="to be changed", redirect_form="raw_words")
+    # Whatever is set at random, one terminal of the demo alone hears of it.
+    asked = caller.until("vehicle online", "/vehicles?q=DEMO19", online)["terminals"][0]
+    servers = caller.ask("GET", f"/terminals/{asked['id']}/servers")
+
     def in_stock(sim):
         return caller.make("terminals", company_id=stock, sim=sim)
 
@@ -142,6 +147,15 @@ def main():
         "DELETE /api/v1/terminals/{id}": {"id": in_stock("14000000003")},
         "GET /api/v1/terminals/{id}/channels": {"id": terminal["id"]},
         "PATCH /api/v1/terminals/{id}/channels/{n}": {"id": terminal["id"], "n": 1, "body": {"name": "front"}},
+        "GET /api/v1/terminals/{id}/servers": {"id": asked["id"]},
+        "PATCH /api/v1/terminals/{id}/servers": {"id": asked["id"], "body": {"main": servers["main"]}},
+        "GET /api/v1/device-profiles": {"limit": 2},
+        "POST /api/v1/device-profiles": {"body": {"company_id": company, "name": "made", "redirect_form": "text"}},
+        "GET /api/v1/device-profiles/{id}": {"id": profile},
+        "PATCH /api/v1/device-profiles/{id}": {"id": profile, "body": {"name": "changed", "redirect_form": None}},
+        "DELETE /api/v1/device-profiles/{id}": {
+            "id": caller.make("device-profiles", company_id=company, name="to be deleted")
+        },
         "POST /api/v1/terminals/{id}/dispatch": {"id": terminal["id"]},
         "POST /api/v1/dispatch": {"body": {"role": "media"}},
         "GET /api/v1/pending-terminals": page("/pending-terminals"),

@@ -11,7 +11,7 @@ pub(super) async fn start(ground: &Ground) -> Result<gateway::Gateway> {
     let mut settings = config.gateway.clone();
     settings.spool_dir = ground.data.join(crate::place::SPOOL);
     settings.redirect_limit_min = config.login.redirect_limit_min;
-    settings.redirect_form = config.login.redirect_form.into();
+    settings.redirect_form = config.login.redirect_form;
     let membership = match &ground.member {
         Some(member) => {
             settings.node = member.node().to_string();

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use db::DbError;
-use model::{Scope, Sim, TerminalId};
+use model::{RedirectForm, Scope, Sim, TerminalId};
 use protocol::jt808::Edition;
 use protocol::jt808::message;
 use serde::Deserialize;
@@ -53,6 +53,8 @@ pub enum Authentication {
         terminal: TerminalId,
         /// The code's revocation count, where nobody could say whether it is still the current one.
         unchecked: Option<u32>,
+        /// How its 0x8105 is written, where its device profile says so, as far as that is known.
+        redirect_form: Option<RedirectForm>,
     },
     /// Result 1.
     Refused {
@@ -104,17 +106,14 @@ impl Door {
         let close = self.admission == Admission::Known;
         match self.lookup(sim, grant.ok()).await {
             Ok(Some(entry)) => match grant {
-                Ok(grant) if is_current(grant, entry) => admitted(entry.terminal),
+                Ok(grant) if is_current(grant, entry) => admitted(entry),
                 // Terminals with a fixed code of their own never register (open admission takes their word).
-                Err(CodeError::Foreign) if self.admission == Admission::Open => admitted(entry.terminal),
+                Err(CodeError::Foreign) if self.admission == Admission::Open => admitted(entry),
                 Ok(_) | Err(_) => Authentication::Refused { close: false },
             },
             Ok(None) if self.admission == Admission::Open => {
                 match self.db.admit(sim, &db::Registration::default()).await {
-                    Ok(terminal) => {
-                        self.known.remember(Instant::now(), sim, terminal.id, terminal.auth_revocations);
-                        admitted(terminal.id)
-                    }
+                    Ok(terminal) => admitted(self.remember(sim, &terminal)),
                     Err(error) => {
                         tracing::warn!(terminal.sim = %sim, %error, "terminal {sim} could not be entered");
                         Authentication::Unanswered
@@ -126,11 +125,13 @@ impl Door {
                 (Ok(grant), Some(entry)) if !is_current(grant, entry) => {
                     Authentication::Refused { close: false }
                 }
-                (Ok(grant), _) => {
-                    Authentication::Admitted { terminal: grant.terminal, unchecked: Some(grant.revocations) }
-                }
+                (Ok(grant), entry) => Authentication::Admitted {
+                    terminal: grant.terminal,
+                    unchecked: Some(grant.revocations),
+                    redirect_form: entry.and_then(|entry| entry.redirect_form),
+                },
                 (Err(CodeError::Foreign), Some(entry)) if self.admission == Admission::Open => {
-                    admitted(entry.terminal)
+                    admitted(entry)
                 }
                 (Err(CodeError::Foreign), None) if self.admission == Admission::Open => {
                     Authentication::Unanswered
@@ -162,9 +163,7 @@ impl Door {
             return Ok(Some(entry));
         }
         match self.db.terminal_by_sim(sim).await {
-            Ok(Some(terminal)) => {
-                Ok(Some(self.known.remember(Instant::now(), sim, terminal.id, terminal.auth_revocations)))
-            }
+            Ok(Some(terminal)) => Ok(Some(self.remember(sim, &terminal))),
             Ok(None) => {
                 self.known.forget_sim(sim);
                 Ok(None)
@@ -203,7 +202,12 @@ impl Door {
                 Admission::Open => self.db.admit(sim, registration).await?,
             },
         };
-        Ok(Some(self.known.remember(Instant::now(), sim, terminal.id, terminal.auth_revocations)))
+        Ok(Some(self.remember(sim, &terminal)))
+    }
+
+    fn remember(&self, sim: &Sim, terminal: &db::Terminal) -> Entry {
+        let db::Terminal { id, auth_revocations, redirect_form, .. } = terminal;
+        self.known.remember(Instant::now(), sim, *id, *auth_revocations, *redirect_form)
     }
 
     fn issue(&self, sim: &Sim, entry: Entry) -> String {
@@ -218,8 +222,9 @@ fn is_current(grant: Grant, entry: Entry) -> bool {
     grant.terminal == entry.terminal && grant.revocations == entry.revocations
 }
 
-fn admitted(terminal: TerminalId) -> Authentication {
-    Authentication::Admitted { terminal, unchecked: None }
+fn admitted(entry: Entry) -> Authentication {
+    let Entry { terminal, redirect_form, .. } = entry;
+    Authentication::Admitted { terminal, unchecked: None, redirect_form }
 }
 
 /// Some terminals end the text, or fill it up, with zeros or spaces.
@@ -270,7 +275,11 @@ mod tests {
         for admission in [Admission::Known, Admission::Pending, Admission::Open] {
             let door = door(admission);
             let code = codes(1).issue(&sim, grant);
-            let admitted = Authentication::Admitted { terminal: grant.terminal, unchecked: Some(3) };
+            let admitted = Authentication::Admitted {
+                terminal: grant.terminal,
+                unchecked: Some(3),
+                redirect_form: None,
+            };
             assert_eq!(door.authenticate(&sim, code.as_bytes()).await, admitted);
             assert!(door.database.is_away(), "found out, and noted for the others");
             let padded = format!("{code}\0 ");
@@ -301,7 +310,8 @@ mod tests {
         let sim: Sim = "13912345678".parse().expect("a SIM");
         let door = door(Admission::Pending);
         let terminal = TerminalId(42);
-        door.known.remember(Instant::now(), &sim, terminal, 3);
+        let form = Some(RedirectForm::RawWords);
+        let entry = door.known.remember(Instant::now(), &sim, terminal, 3, form);
         let Registration::Done { code } =
             door.register(&sim, Edition::V2013, &registration(), "192.0.2.8").await
         else {
@@ -310,11 +320,13 @@ mod tests {
         assert_eq!(codes(1).check(&sim, &code), Ok(Grant { terminal, revocations: 3 }));
         let older = codes(1).issue(&sim, Grant { terminal, revocations: 2 });
         let refused = Authentication::Refused { close: false };
-        assert_eq!(door.authenticate(&sim, code.as_bytes()).await, admitted(terminal));
+        assert_eq!(door.authenticate(&sim, code.as_bytes()).await, admitted(entry));
         door.database.lost(&DbError::Unavailable("gone".into()));
         assert_eq!(door.authenticate(&sim, older.as_bytes()).await, refused, "revoked since");
+        let kept = Authentication::Admitted { terminal, unchecked: Some(3), redirect_form: form };
+        assert_eq!(door.authenticate(&sim, code.as_bytes()).await, kept, "its profile is remembered, too");
         door.forget(terminal);
-        let unchecked = Authentication::Admitted { terminal, unchecked: Some(2) };
+        let unchecked = Authentication::Admitted { terminal, unchecked: Some(2), redirect_form: None };
         assert_eq!(door.authenticate(&sim, older.as_bytes()).await, unchecked, "nobody can say");
         let said = door.register(&sim, Edition::V2013, &registration(), "192.0.2.8").await;
         assert_eq!(said, Registration::Unanswered);

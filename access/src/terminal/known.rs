@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use model::{Sim, TerminalId};
+use model::{RedirectForm, Sim, TerminalId};
 use parking_lot::Mutex;
 
 /// How long an entry is as good as the database's word. Whoever revokes a code or deletes a terminal also
@@ -19,6 +19,8 @@ pub(crate) struct Entry {
     pub(crate) terminal: TerminalId,
     /// Its current revocation count.
     pub(crate) revocations: u32,
+    /// How its 0x8105 is written, where its device profile says so.
+    pub(crate) redirect_form: Option<RedirectForm>,
     at: Instant,
 }
 
@@ -51,8 +53,15 @@ impl Known {
         Some(entry)
     }
 
-    pub(crate) fn remember(&self, now: Instant, sim: &Sim, terminal: TerminalId, revocations: u32) -> Entry {
-        let entry = Entry { terminal, revocations, at: now };
+    pub(crate) fn remember(
+        &self,
+        now: Instant,
+        sim: &Sim,
+        terminal: TerminalId,
+        revocations: u32,
+        redirect_form: Option<RedirectForm>,
+    ) -> Entry {
+        let entry = Entry { terminal, revocations, redirect_form, at: now };
         self.generations.lock().put(sim, entry);
         entry
     }
@@ -88,12 +97,12 @@ mod tests {
         let known = Known::default();
         let now = Instant::now();
         let sim = |number: usize| number.to_string().parse::<Sim>().expect("a SIM");
-        known.remember(now, &sim(0), TerminalId(0), 0);
+        known.remember(now, &sim(0), TerminalId(0), 0, None);
         for number in 1..=3 * GENERATION_MAX {
             if number % (GENERATION_MAX / 2) == 0 {
                 assert!(known.of(&sim(0)).is_some(), "in use");
             }
-            known.remember(now, &sim(number), TerminalId(number as i64), 0);
+            known.remember(now, &sim(number), TerminalId(number as i64), 0, None);
         }
         assert!(known.of(&sim(0)).is_some());
         assert!(known.of(&sim(1)).is_none());
@@ -106,7 +115,7 @@ mod tests {
         let known = Known::default();
         let now = Instant::now();
         let sim: Sim = "1".parse().expect("a SIM");
-        let entry = known.remember(now, &sim, TerminalId(5), 2);
+        let entry = known.remember(now, &sim, TerminalId(5), 2, None);
         assert!(entry.is_fresh(now + Duration::from_secs(29)));
         assert!(!entry.is_fresh(now + Duration::from_secs(31)));
         known.forget(TerminalId(5));

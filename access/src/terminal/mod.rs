@@ -6,6 +6,7 @@
 
 mod admission;
 mod code;
+mod form;
 mod known;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use known::Known;
 
 pub use admission::{Admission, Authentication, Registration};
 pub use code::{AuthCodes, AuthKey, CODE_CHARS_MAX, CodeError, Grant};
+pub use form::control_form;
 
 /// Where terminals are let in or refused. One a listener: its tasks share it, and what it remembers.
 ///

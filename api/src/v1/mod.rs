@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod alarm;
 pub(crate) mod company;
+pub(crate) mod device_profile;
 pub(crate) mod dispatch;
 pub(crate) mod event;
 pub(crate) mod live;
@@ -12,6 +13,7 @@ pub(crate) mod node;
 pub(crate) mod pending;
 pub(crate) mod position;
 pub(crate) mod role;
+pub(crate) mod server;
 pub(crate) mod terminal;
 pub(crate) mod vehicle;
 

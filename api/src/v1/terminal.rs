@@ -83,7 +83,7 @@ pub(crate) async fn change_terminal(
             state.terminals.disconnect(*id).await;
         }
     }
-    let changed = changed.or_no_such("terminal, vehicle or company")?;
+    let changed = changed.or_no_such("terminal, vehicle, company or device profile")?;
     Ok(Json(changed.into()))
 }
 

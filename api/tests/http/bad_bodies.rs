@@ -47,6 +47,18 @@ async fn an_unknown_json_field_or_type_is_named_and_nothing_is_stored() {
             json!({"company_id": company, "sim": "13911111111"}),
             ("sim", json!(13_911_111_111_u64)),
         ),
+        (
+            "/device-profiles",
+            "",
+            json!({"company_id": company, "name": "new"}),
+            ("redirect_form", json!("html")),
+        ),
+        (
+            "/device-profiles",
+            &format!("/{}", tenant.device_profile),
+            json!({"name": "newer"}),
+            ("redirect_form", json!(1)),
+        ),
         ("/companies", "", json!({"parent_id": company, "name": "new"}), ("parent_id", json!("one"))),
         (
             "/roles",
@@ -111,6 +123,7 @@ async fn an_unknown_parameter_or_type_is_named() {
         ("/companies", "", "limit", "99999999999"),
         ("/roles", "", "limit", ""),
         ("/accounts", "", "limit", "1e2"),
+        ("/device-profiles", "", "limit", "1.5"),
         ("/alarms", "active=true", "from", "yesterday"),
         ("/alarms", "", "kind", "boredom"),
         ("/positions/latest", "", "company_id", "ours"),

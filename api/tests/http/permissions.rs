@@ -70,7 +70,7 @@ async fn every_operation_asks_who_calls_and_what_they_may() {
     let reply = server.request(Method::GET, &node).bearer_auth(&root).send().await.expect("a reply");
     assert_eq!(reply.status(), 200, "{node}");
     let owner = server.token(&theirs.name).await;
-    for template in ["companies", "roles", "accounts", "vehicles", "terminals", "alarms"] {
+    for template in ["companies", "roles", "accounts", "vehicles", "terminals", "alarms", "device-profiles"] {
         let path = path(&format!("/api/v1/{template}/{{id}}"), &theirs, alarm);
         let reply = server.request(Method::GET, &path).bearer_auth(&owner).send().await.expect("a reply");
         assert_eq!(reply.status(), 200, "{path}");
@@ -92,6 +92,7 @@ fn path(template: &str, tenant: &Tenant, alarm: AlarmId) -> String {
         "vehicles" => tenant.vehicle.to_string(),
         "terminals" => tenant.terminal.to_string(),
         "alarms" => alarm.to_string(),
+        "device-profiles" => tenant.device_profile.to_string(),
         _ => String::new(),
     };
     assert!(!template.contains("{id}") || !id.is_empty(), "{template}: whose is it?");
@@ -121,6 +122,7 @@ fn body(name: &str, tenant: &Tenant) -> Option<Value> {
         "POST /api/v1/accounts" => {
             json!({"company_id": company, "role_id": tenant.role, "name": "new", "password": "long enough"})
         }
+        "POST /api/v1/device-profiles" => json!({"company_id": company, "name": "new"}),
         "POST /api/v1/vehicles" => json!({"company_id": company, "plate": "new"}),
         "POST /api/v1/terminals" => json!({"company_id": company, "sim": "13911111111"}),
         "POST /api/v1/pending-terminals/{sim}/approve" => json!({"company_id": company}),
@@ -130,6 +132,7 @@ fn body(name: &str, tenant: &Tenant) -> Option<Value> {
         "POST /api/v1/nodes/{node}/drain"
         | "POST /api/v1/nodes/{node}/undrain"
         | "POST /api/v1/terminals/{id}/dispatch" => return None,
+        "PATCH /api/v1/terminals/{id}/servers" => json!({"main": [{"host": "a", "port": 1}]}),
         name if name.starts_with("PATCH ") || name.ends_with("/live") => json!({}),
         name => {
             assert!(!name.starts_with("POST "), "{name}: no body to test its permission with");

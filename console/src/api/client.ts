@@ -7,9 +7,12 @@ import type {
   Approval,
   Cluster,
   Company,
+  DeviceProfile,
+  DeviceProfileChange,
   LatestPosition,
   LiveStream,
   Me,
+  NewDeviceProfile,
   NodeEvent,
   Page,
   PendingTerminal,
@@ -102,6 +105,26 @@ export class Client {
 
   reject(sim: string): Promise<void> {
     return this.json("DELETE", `/pending-terminals/${encodeURIComponent(sim)}`);
+  }
+
+  deviceProfiles(signal?: AbortSignal): Promise<DeviceProfile[]> {
+    return this.all("/device-profiles", signal);
+  }
+
+  createDeviceProfile(profile: NewDeviceProfile): Promise<DeviceProfile> {
+    return this.json("POST", "/device-profiles", { body: profile });
+  }
+
+  changeDeviceProfile(id: number, change: DeviceProfileChange): Promise<DeviceProfile> {
+    return this.json("PATCH", `/device-profiles/${id}`, { body: change });
+  }
+
+  deleteDeviceProfile(id: number): Promise<void> {
+    return this.json("DELETE", `/device-profiles/${id}`);
+  }
+
+  setDeviceProfile(terminal: number, profile: number | null): Promise<Terminal> {
+    return this.json("PATCH", `/terminals/${terminal}`, { body: { device_profile_id: profile } });
   }
 
   cluster(signal?: AbortSignal): Promise<Cluster> {

@@ -67,6 +67,16 @@ export interface components {
         ChannelChange: {
             name: string;
         };
+        /** @enum {string} */
+        ClientProtocol: "http" | "https";
+        /** @enum {string} */
+        ClientRole: "api" | "media";
+        ClientServer: {
+            expires_at: string;
+            host: string;
+            port: number;
+            protocol: components["schemas"]["ClientProtocol"];
+        };
         Cluster: {
             etcd_away_since?: string | null;
             leader?: components["schemas"]["NodeLeader"] | null;
@@ -84,6 +94,30 @@ export interface components {
             parent_id?: components["schemas"]["CompanyId"] | null;
         };
         CompanyId: number;
+        DeviceProfile: {
+            company_id: components["schemas"]["CompanyId"];
+            created_at: string;
+            id: components["schemas"]["DeviceProfileId"];
+            name: string;
+            redirect_form?: components["schemas"]["RedirectForm"] | null;
+        };
+        DeviceProfileChange: {
+            name?: string | null;
+            redirect_form?: components["schemas"]["RedirectForm"] | null;
+        };
+        DeviceProfileId: number;
+        /** @enum {string} */
+        DeviceProtocol: "jt808";
+        DeviceServer: {
+            connected: boolean;
+            expires_at: string;
+            host: string;
+            port: number;
+            protocol: components["schemas"]["DeviceProtocol"];
+        };
+        DispatchRequest: {
+            role: components["schemas"]["ClientRole"];
+        };
         Event: (components["schemas"]["Position"] & {
             /** @enum {string} */
             type: "position";
@@ -164,6 +198,11 @@ export interface components {
             name: string;
             parent_id: components["schemas"]["CompanyId"];
         };
+        NewDeviceProfile: {
+            company_id: components["schemas"]["CompanyId"];
+            name: string;
+            redirect_form?: components["schemas"]["RedirectForm"] | null;
+        };
         NewRole: {
             company_id: components["schemas"]["CompanyId"];
             name: string;
@@ -192,6 +231,7 @@ export interface components {
             started_at: string;
             terminals_max: number;
             version: string;
+            web?: string | null;
         };
         NodeEvent: {
             at: string;
@@ -254,6 +294,16 @@ export interface components {
                 id: components["schemas"]["CompanyId"];
                 name: string;
                 parent_id?: components["schemas"]["CompanyId"] | null;
+            }[];
+            next_cursor?: string | null;
+        };
+        Page_DeviceProfile: {
+            items: {
+                company_id: components["schemas"]["CompanyId"];
+                created_at: string;
+                id: components["schemas"]["DeviceProfileId"];
+                name: string;
+                redirect_form?: components["schemas"]["RedirectForm"] | null;
             }[];
             next_cursor?: string | null;
         };
@@ -335,6 +385,7 @@ export interface components {
                 company_id: components["schemas"]["CompanyId"];
                 created_at: string;
                 device_no: string;
+                device_profile_id?: components["schemas"]["DeviceProfileId"] | null;
                 edition?: number | null;
                 id: components["schemas"]["TerminalId"];
                 last_seen_at?: string | null;
@@ -386,7 +437,7 @@ export interface components {
             terminal_no: string;
         };
         /** @enum {string} */
-        Permission: "view" | "live" | "handle_alarms" | "manage_vehicles" | "manage_accounts";
+        Permission: "view" | "live" | "handle_alarms" | "manage_vehicles" | "manage_accounts" | "configure_terminals";
         /** @enum {string} */
         PlateColour: "unknown" | "blue" | "yellow" | "black" | "white" | "green" | "other";
         Position: {
@@ -418,6 +469,8 @@ export interface components {
         };
         /** @enum {string} */
         Profile: "main" | "sub";
+        /** @enum {string} */
+        RedirectForm: "text" | "raw_control" | "raw_words";
         RefreshToken: {
             refresh_token: string;
         };
@@ -433,6 +486,15 @@ export interface components {
             permissions?: components["schemas"]["Permission"][] | null;
         };
         RoleId: number;
+        ServerAddress: {
+            host: components["schemas"]["ServerHost"];
+            port: number;
+        };
+        ServerHost: string;
+        ServersChange: {
+            backup?: components["schemas"]["ServerAddress"][] | null;
+            main?: components["schemas"]["ServerAddress"][] | null;
+        };
         Sim: string;
         StatusSet: number;
         /** @enum {string} */
@@ -449,6 +511,7 @@ export interface components {
             company_id: components["schemas"]["CompanyId"];
             created_at: string;
             device_no: string;
+            device_profile_id?: components["schemas"]["DeviceProfileId"] | null;
             edition?: number | null;
             id: components["schemas"]["TerminalId"];
             last_seen_at?: string | null;
@@ -463,6 +526,7 @@ export interface components {
         TerminalChange: {
             company_id?: components["schemas"]["CompanyId"] | null;
             device_no?: string | null;
+            device_profile_id?: components["schemas"]["DeviceProfileId"] | null;
             revoke_auth?: boolean;
             vehicle_id?: components["schemas"]["VehicleId"] | null;
         };
@@ -471,11 +535,19 @@ export interface components {
             number: components["schemas"]["Channel"];
         };
         TerminalId: number;
+        TerminalServers: {
+            backup: components["schemas"]["ToldServer"][];
+            main: components["schemas"]["ToldServer"][];
+        };
         Tokens: {
             access_token: string;
             expires_in_s: number;
             must_change_password: boolean;
             refresh_token: string;
+        };
+        ToldServer: {
+            host: string;
+            port?: number | null;
         };
         Vehicle: {
             company_id: components["schemas"]["CompanyId"];

@@ -33,7 +33,7 @@ describe("the strings", () => {
       .join("\n");
     // `state.${now}` stands for every key that begins so.
     const beginnings = [...code.matchAll(/`([a-z]+\.(?:[a-zA-Z]+\.)*)\$\{/g)].map(([, beginning]) => beginning as string);
-    const sections = ["vehicles.title", "alarms.title", "pending.title", "nodes.title"];
+    const sections = ["vehicles.title", "alarms.title", "pending.title", "profiles.title", "nodes.title"];
     const unused = Object.keys(en).filter(
       (key) => !code.includes(`"${key}"`) && !beginnings.some((each) => key.startsWith(each)) && !sections.includes(key),
     );

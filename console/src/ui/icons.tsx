@@ -6,6 +6,7 @@ const PATHS = {
   vehicle: "M3 7a1 1 0 0 1 1-1h10v10H3zM14 9h4l3 4v3h-7zM7 19a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM17 19a2 2 0 1 0 0-4 2 2 0 0 0 0 4z",
   alarm: "M12 4l9 16H3zM12 10v4M12 17v.01",
   pending: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 7v5l3 2",
+  device: "M4 6h16v12H4zM7 9h10v4H7zM7 16v.01M10 16v.01",
   nodes: "M4 5h16v5H4zM4 14h16v5H4zM7 7.500v.01M7 16.500v.01",
   search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM16 16l5 5",
   close: "M6 6l12 12M18 6L6 18",

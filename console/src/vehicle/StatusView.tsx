@@ -3,12 +3,15 @@
 import { createSignal, For, Show, type JSX } from "solid-js";
 
 import type { Position } from "../api/types";
+import { may, useConsole } from "../console";
 import { ignition, located, placed, type VehicleState } from "../fleet/state";
 import { alarmName, number, t, time } from "../i18n";
+import { ProfileChoice } from "../profiles/ProfileChoice";
 import { IconButton } from "../ui/controls";
 import { Empty } from "../ui/notice";
 
 export function StatusView(props: { state: { current: VehicleState } }): JSX.Element {
+  const { me } = useConsole();
   const current = () => props.state.current;
   const position = () => props.state.current.position;
   return (
@@ -31,6 +34,12 @@ export function StatusView(props: { state: { current: VehicleState } }): JSX.Ele
                 <dd>
                   {terminal.channels.map(({ number: n, name }) => name || t("live.channel", { n })).join(", ") || "–"}
                 </dd>
+                <Show when={may(me, "manage_vehicles")}>
+                  <dt>{t("vehicle.profile")}</dt>
+                  <dd>
+                    <ProfileChoice terminal={terminal} />
+                  </dd>
+                </Show>
               </dl>
             </div>
           )}

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use access::terminal::{Authentication, Registration};
+use access::terminal::{Authentication, Registration, control_form};
 use bytes::Bytes;
 use chrono::Utc;
 use model::{Event as PlatformEvent, Presence, Sim, TerminalId};
 use parking_lot::Mutex;
+use protocol::jt808::message::ControlForm;
 use protocol::jt808::server::{RegisterResult, ReplyTo};
 use protocol::jt808::{Edition, Phone};
 use tokio::sync::watch;
@@ -69,11 +70,12 @@ impl Conn {
         self.bound_attempts()?;
         let sim = Sim::from_bcd(phone.as_bytes());
         match self.gate.door.authenticate(&sim, &code).await {
-            Authentication::Admitted { terminal, unchecked } => {
+            Authentication::Admitted { terminal, unchecked, redirect_form } => {
                 self.attempts = 0;
                 self.newcomer = None;
                 if self.linked.as_ref().is_none_or(|linked| linked.terminal != terminal) {
-                    self.open_link(terminal, sim, edition, unchecked, Code::of(&code)).await;
+                    let form = control_form(redirect_form.unwrap_or(self.gate.settings.redirect_form));
+                    self.open_link(terminal, sim, edition, unchecked, Code::of(&code), form).await;
                 }
                 self.session.authenticated(Instant::now(), to, true);
                 Ok(())
@@ -99,6 +101,7 @@ impl Conn {
         edition: Edition,
         unchecked: Option<u32>,
         code: Code,
+        redirect_form: ControlForm,
     ) {
         self.close_link();
         let link = Arc::new(Link {
@@ -115,6 +118,7 @@ impl Conn {
             redirect: Mutex::default(),
             is_leaving: AtomicBool::new(false),
             code,
+            redirect_form,
             unchecked,
             newest: watch::Sender::default(),
             orders: self.orders_in.clone(),

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::support::{Device, World, wait_for};
 use access::terminal::Admission;
 use gateway::Gateway;
-use model::{Channel, Command, Profile, Reply, SendError, TerminalId, VideoCodec};
+use model::{
+    Channel, Command, Profile, Reply, SendError, ServerAddress, ServersChange, TerminalId, TerminalServers,
+    ToldServer, VideoCodec,
+};
 
 const SIM: &str = "13900000010";
 
@@ -136,5 +139,62 @@ async fn commands_that_wait_are_bounded_and_end_with_the_link() {
     wait_for("the link to go", gone).await;
     assert_eq!(terminals.send(terminal, start(None)).await, Err(SendError::NotConnected(terminal)));
     assert_eq!(terminals.link(terminal).await, Err(SendError::NotConnected(terminal)));
+    gateway.shutdown().await;
+}
+
+fn servers(main: &[&str]) -> Command {
+    let server = |text: &&str| {
+        let (host, port) = text.split_once(':').expect("host:port");
+        ServerAddress { host: host.parse().expect("a host"), port: port.parse().expect("a port") }
+    };
+    let change = ServersChange::new(Some(main.iter().map(server).collect()), None);
+    Command::SetServers(change.expect("fits"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_are_set_in_the_words_of_the_terminals_edition() {
+    let (_world, gateway, mut device, terminal) = scene(|_| ()).await;
+    let terminals = gateway.terminals();
+    for (result, told) in [(0, Ok(Reply::Accepted)), (2, Err(SendError::Refused { terminal, result: 2 }))] {
+        let asked = tokio::spawn({
+            let terminals = Arc::clone(&terminals);
+            async move { terminals.send(terminal, servers(&["a.b:6605"])).await }
+        });
+        let body = answer(&mut device, 0x8103, result).await;
+        assert_eq!(body, b"\x02\0\0\0\x13\x03a.b\0\0\0\x18\x04\0\0\x19\xcd");
+        assert_eq!(asked.await.expect("asked"), told);
+    }
+    let asked = terminals.send(terminal, servers(&["a:1", "b:2"])).await;
+    assert!(matches!(asked, Err(SendError::Unsayable { .. })), "{asked:?}");
+    device.assert_quiet().await;
+    gateway.shutdown().await;
+}
+
+/// JT/T 808-2011 has no 0x8106; and many a terminal counts its parameters wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_does_not_know_the_question_is_asked_for_everything() {
+    let (_world, gateway, mut device, terminal) = scene(|_| ()).await;
+    let terminals = gateway.terminals();
+    for (parameters, told) in [
+        (&b"\x09\0\0\0\x01\x04\0\0\0\x1e\0\0\0\x13\x01a\0\0\0\x18\x04\0\0\x19\xcd"[..], Some("a")),
+        (b"", None),
+    ] {
+        let asked = tokio::spawn({
+            let terminals = Arc::clone(&terminals);
+            async move { terminals.send(terminal, Command::ReadServers).await }
+        });
+        assert_eq!(answer(&mut device, 0x8106, 3).await, b"\x03\0\0\0\x13\0\0\0\x17\0\0\0\x18");
+        let question = device.receive().await.expect("a question");
+        assert_eq!((question.id, question.body.len()), (0x8104, 0));
+        device.send(0x0104, &[&question.serial.to_be_bytes()[..], parameters].concat()).await;
+        let answered = asked.await.expect("asked");
+        match told {
+            Some(host) => {
+                let main = vec![ToldServer { host: host.to_owned(), port: Some(6605) }];
+                assert_eq!(answered, Ok(Reply::Servers(TerminalServers { main, backup: Vec::new() })));
+            }
+            None => assert_eq!(answered, Err(SendError::Unreadable(terminal))),
+        }
+    }
     gateway.shutdown().await;
 }

@@ -1,7 +1,8 @@
 //! Terminals that are let go: told to go back to their own server, and closed if they do not.
 
 use access::terminal::Admission;
-use model::{Channel, Command, Profile, Reply};
+use db::{NewDeviceProfile, ROOT_COMPANY, TerminalChange};
+use model::{Channel, Command, Profile, RedirectForm, Reply, Scope};
 
 use crate::support::{Device, World, at, location, wait_for};
 
@@ -81,6 +82,27 @@ async fn a_drain_loses_no_command_under_way_and_no_report() {
     device.send(0x0001, &[high, low, 0x81, 0x05, 0]).await;
     drop(device);
     gateway.control().drained().await;
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_is_told_to_go_as_its_device_profile_says() {
+    let world = World::new().await.admission(Admission::Known);
+    let terminal = world.terminal(SIMS[0]).await.id;
+    let (db, all) = (world.database.db(), Scope::platform());
+    let new = NewDeviceProfile {
+        company_id: ROOT_COMPANY,
+        name: "a model".to_owned(),
+        redirect_form: Some(RedirectForm::RawWords),
+    };
+    let profile = db.create_device_profile(&all, new).await.expect("made").id;
+    let has = TerminalChange { device_profile_id: Some(Some(profile)), ..TerminalChange::default() };
+    db.change_terminal(&all, terminal, has).await.expect("changed");
+    let gateway = world.start().await;
+    let mut device = Device::online(gateway.addr(), SIMS[0]).await;
+    gateway.control().drain();
+    let message = device.receive().await.expect("a message");
+    assert_eq!((message.id, &message.body[..]), (0x8105, &b"\x02\x01"[..]));
     gateway.shutdown().await;
 }
 

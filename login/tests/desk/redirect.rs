@@ -2,8 +2,8 @@
 
 use cluster::dispatch::Unfit;
 use cluster::{LinkChange, LinkStamp};
-use login::RedirectForm;
-use model::Scope;
+use db::{DeviceProfileChange, NewDeviceProfile, ROOT_COMPANY, TerminalChange};
+use model::{RedirectForm, Scope};
 
 use crate::support::{Device, Gateway, SIM, World, answer, node, parameters, wait_for_count};
 
@@ -67,6 +67,42 @@ async fn the_command_is_written_as_the_setting_says() {
         assert_eq!(said, expected, "{form:?}");
         login.shutdown().await;
     }
+}
+
+/// The profile counts before the setting, and what it says is read when the terminal registers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_is_written_as_the_device_profile_says() {
+    let (world, login, _gateway, terminal) =
+        World::small_with(|settings| settings.redirect_form = RedirectForm::RawWords).await;
+    let (db, all) = (world.database.db(), Scope::platform());
+    let redirected = async || {
+        let mut device = Device::connect(login.addr(), SIM).await;
+        let code = device.register("").await.expect("known");
+        assert_eq!(device.authenticate(&code).await, 0);
+        let redirect = device.receive().await.expect("where to go").body;
+        // Command, connection control, and the time limit of two minutes behind the last separator.
+        (redirect[1], redirect[redirect.len() - 3..].to_vec())
+    };
+    assert_eq!(redirected().await, (0, b";\x00\x02".to_vec()), "by the setting");
+    let new = NewDeviceProfile {
+        company_id: ROOT_COMPANY,
+        name: "a model".to_owned(),
+        redirect_form: Some(RedirectForm::Text),
+    };
+    let profile = db.create_device_profile(&all, new).await.expect("made").id;
+    let has = TerminalChange { device_profile_id: Some(Some(profile)), ..TerminalChange::default() };
+    db.change_terminal(&all, terminal, has).await.expect("changed");
+    assert_eq!(redirected().await, (b'0', b"0;2".to_vec()));
+    let raw = DeviceProfileChange {
+        redirect_form: Some(Some(RedirectForm::RawControl)),
+        ..DeviceProfileChange::default()
+    };
+    db.change_device_profile(&all, profile, raw).await.expect("changed");
+    assert_eq!(redirected().await, (0, b"0;2".to_vec()), "at the next registration");
+    let none = DeviceProfileChange { redirect_form: Some(None), ..DeviceProfileChange::default() };
+    db.change_device_profile(&all, profile, none).await.expect("changed");
+    assert_eq!(redirected().await, (0, b";\x00\x02".to_vec()), "by the setting again");
+    login.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -296,7 +296,7 @@ async fn main_and_sub_of_one_channel_take_two_ports_or_name_the_holder() {
         .iter()
         .filter_map(|(_, command)| match command {
             Command::StartLive { tcp_port, .. } => Some(*tcp_port),
-            Command::StopLive { .. } => None,
+            _ => None,
         })
         .collect();
     assert_eq!(ports, [6602, 6603]);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use protocol::jt808::message::{LocationBatch, MediaEvent, MediaList};
-use protocol::jt808::{Edition, Frame, ItemValue, LocationReport, Message, id};
-use protocol::jt1078::signalling::{AttributesQuery, AvAttributes, LiveControl, StartLive};
+use protocol::jt808::message::{LocationBatch, MediaEvent, MediaList, ParametersAnswer};
+use protocol::jt808::{Edition, Frame, ItemValue, LocationReport, Message, Text, id};
+use protocol::jt1078::signalling::{AttributesQuery, AvAttributes, LiveControl, SetParameters, StartLive};
 use serde_json::Value;
 
 /// Names and values; `location.items.0x01.mileage_x10`, `indexes[2]`, `serial`.
@@ -129,6 +129,20 @@ impl Facts {
                 self.put("body", "video_channels_max", message.video_channels_max);
                 message.encode(&mut again);
             }
+            id::PARAMETERS => {
+                let message = ParametersAnswer::decode(body).map_err(|error| error.to_string())?;
+                self.put("body", "serial", message.serial);
+                self.put("body", "count", message.count);
+                self.servers(|id| message.value(id));
+                message.encode(&mut again);
+            }
+            id::SET_PARAMETERS => {
+                let message = SetParameters::decode(body).map_err(|error| error.to_string())?;
+                let of = |id| message.parameters.iter().find(|it| it.id == id).map(|it| it.value);
+                self.put("body", "count", message.parameters.len());
+                self.servers(of);
+                message.encode(&mut again);
+            }
             id::START_LIVE => {
                 let message = StartLive::decode(body).map_err(|error| error.to_string())?;
                 self.put("body", "address", message.address.to_string());
@@ -150,6 +164,18 @@ impl Facts {
             _ => return Ok(None),
         }
         Ok(Some(again))
+    }
+
+    /// The parameters that name a terminal's servers.
+    fn servers<'a>(&mut self, value: impl Fn(u32) -> Option<&'a [u8]>) {
+        for (id, name) in [(0x0013, "main_server"), (0x0017, "backup_server")] {
+            if let Some(value) = value(id) {
+                self.put("body", name, Text(value).to_str().into_owned());
+            }
+        }
+        if let Some(port) = value(0x0018).and_then(|value| value.try_into().ok()) {
+            self.put("body", "server_port", u32::from_be_bytes(port));
+        }
     }
 
     fn batch(&mut self, batch: &LocationBatch<'_>, edition: Edition) -> Result<(), String> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::terminal::{AuthCodes, AuthKey};
+use cluster::Terminals;
 use gateway::Gateway;
 use sim::Fleet;
 
@@ -19,6 +20,11 @@ pub struct Drive {
 impl Drive {
     /// The tenants' terminals connect and report ten times a second.
     pub async fn start(server: &Server, tenants: &[&Tenant]) -> Self {
+        Self::start_as(server, tenants, sim::Settings::default().editions).await
+    }
+
+    /// As [`start`](Self::start), with terminals of these editions of JT/T 808.
+    pub async fn start_as(server: &Server, tenants: &[&Tenant], editions: Vec<u16>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = gateway::Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -40,12 +46,18 @@ impl Drive {
                     terminals: 1,
                     first_sim: tenant.sim,
                     interval_ms: 100,
+                    editions: editions.clone(),
                     ..sim::Settings::default()
                 };
                 Fleet::start(settings).expect("the settings fit")
             })
             .collect();
         Self { gateway, fleets, _folder: folder }
+    }
+
+    /// The way to the terminals.
+    pub fn terminals(&self) -> Arc<dyn Terminals> {
+        self.gateway.terminals()
     }
 
     /// The terminals go; the gateway stays.

@@ -20,10 +20,13 @@ use chrono::{DateTime, Utc};
 use cluster::dispatch::Dispatch;
 use cluster::{Advertise, Bus, Listener, MediaServer, Placement, Terminals};
 use db::testing::{Switch, TestDb};
-use db::{Db, DbSettings, NewAccount, NewCompany, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY};
+use db::{
+    Db, DbSettings, NewAccount, NewCompany, NewDeviceProfile, NewRole, NewTerminal, NewVehicle, ROOT_COMPANY,
+};
 use model::{
-    AccountId, AlarmId, AlarmSet, AvAttributes, Command, CompanyId, Permission, Position, Reply, Report,
-    RoleId, Scope, SendError, StatusSet, StreamKey, TerminalId, TerminalLink, VehicleId,
+    AccountId, AlarmId, AlarmSet, AvAttributes, Command, CompanyId, DeviceProfileId, Permission, Position,
+    RedirectForm, Reply, Report, RoleId, Scope, SendError, StatusSet, StreamKey, TerminalId, TerminalLink,
+    VehicleId,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -48,25 +51,38 @@ pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<
 
 /// What a gateway would know of the terminals that are connected: at first nobody is.
 #[derive(Default)]
-pub struct Links(Mutex<HashMap<TerminalId, TerminalLink>>);
+pub struct Links {
+    known: Mutex<HashMap<TerminalId, TerminalLink>>,
+    /// Who carries commands; nobody at first.
+    way: Mutex<Option<Arc<dyn Terminals>>>,
+}
 
 impl Links {
     /// From now on `terminal` is connected, and says this of its sound and pictures.
     pub fn connect(&self, terminal: &Tenant, av: Option<AvAttributes>) {
         let sim = terminal.sim.to_string().parse().expect("a SIM");
         let link = TerminalLink { sim, sim_bytes: 6, av };
-        self.0.lock().expect("no panic").insert(terminal.terminal, link);
+        self.known.lock().expect("no panic").insert(terminal.terminal, link);
+    }
+
+    /// From now on commands go this way.
+    pub fn send_through(&self, way: Arc<dyn Terminals>) {
+        *self.way.lock().expect("no panic") = Some(way);
     }
 }
 
 #[async_trait]
 impl Terminals for Links {
     async fn link(&self, terminal: TerminalId) -> Result<TerminalLink, SendError> {
-        let link = self.0.lock().expect("no panic").get(&terminal).cloned();
+        let link = self.known.lock().expect("no panic").get(&terminal).cloned();
         link.ok_or(SendError::NotConnected(terminal))
     }
-    async fn send(&self, terminal: TerminalId, _: Command) -> Result<Reply, SendError> {
-        Err(SendError::NotConnected(terminal))
+    async fn send(&self, terminal: TerminalId, command: Command) -> Result<Reply, SendError> {
+        let way = self.way.lock().expect("no panic").clone();
+        match way {
+            Some(way) => way.send(terminal, command).await,
+            None => Err(SendError::NotConnected(terminal)),
+        }
     }
     async fn disconnect(&self, _: TerminalId) {}
 }
@@ -90,6 +106,8 @@ pub struct Tenant {
     pub vehicle: VehicleId,
     pub terminal: TerminalId,
     pub device_no: String,
+    /// A device profile, which its terminal does not have.
+    pub device_profile: DeviceProfileId,
     /// The SIM of its terminal, 11 digits.
     pub sim: u64,
     pub plate: String,
@@ -186,6 +204,12 @@ impl Server {
         let terminal =
             NewTerminal { sim: number, device_no: None, vehicle_id: Some(vehicle), company_id: None };
         let terminal = db.create_terminal(&all, terminal).await.expect("a terminal");
+        let profile = NewDeviceProfile {
+            company_id: company,
+            name: format!("{name} profile"),
+            redirect_form: Some(RedirectForm::RawControl),
+        };
+        let device_profile = db.create_device_profile(&all, profile).await.expect("a profile").id;
         Tenant {
             company,
             role,
@@ -194,6 +218,7 @@ impl Server {
             vehicle,
             terminal: terminal.id,
             device_no: terminal.device_no,
+            device_profile,
             sim,
             plate,
         }
