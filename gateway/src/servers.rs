@@ -150,9 +150,9 @@ mod tests {
 
     #[test]
     fn what_terminals_tell_is_read_in_either_way() {
-        let told = |parameters: Vec<(u32, &[u8])>| {
+        let told = |parameters: &[(u32, &[u8])]| {
             let TerminalServers { main, backup } =
-                told(&ParametersAnswer { serial: 7, count: 0, parameters, rest: &[] });
+                told(&ParametersAnswer { serial: 7, count: 0, parameters: parameters.to_vec(), rest: &[] });
             let text = |server: ToldServer| match server.port {
                 Some(port) => format!("{}|{port}", server.host),
                 None => server.host,
@@ -160,12 +160,12 @@ mod tests {
             [main, backup].map(|servers| servers.into_iter().map(text).collect::<Vec<_>>().join(" "))
         };
         let port = [0, 0, 0x19, 0xcd];
-        assert_eq!(told(vec![(0x13, b"10.0.0.1\0"), (0x17, b""), (0x18, &port)]), ["10.0.0.1|6605", ""]);
-        assert_eq!(told(vec![(0x17, b"c"), (0x13, b"a:1; b:2;")]), ["a|1 b|2", "c"]);
-        assert_eq!(told(vec![(0x13, b"a:x"), (0x18, &[1, 0, 0])]), ["a:x", ""], "no port of TCP");
-        assert_eq!(told(vec![(0x18, &[0x19, 0xcd]), (0x13, b"a")]), ["a|6605", ""], "a short number");
-        assert_eq!(told(vec![]), ["", ""]);
+        assert_eq!(told(&[(0x13, b"10.0.0.1\0"), (0x17, b""), (0x18, &port)]), ["10.0.0.1|6605", ""]);
+        assert_eq!(told(&[(0x17, b"c"), (0x13, b"a:1; b:2;")]), ["a|1 b|2", "c"]);
+        assert_eq!(told(&[(0x13, b"a:x"), (0x18, &[1, 0, 0])]), ["a:x", ""], "no port of TCP");
+        assert_eq!(told(&[(0x18, &[0x19, 0xcd]), (0x13, b"a")]), ["a|6605", ""], "a short number");
+        assert_eq!(told(&[]), ["", ""]);
         let many = ["a;"; 100].concat();
-        assert_eq!(told(vec![(0x13, many.as_bytes())])[0].split(' ').count(), TOLD_MAX);
+        assert_eq!(told(&[(0x13, many.as_bytes())])[0].split(' ').count(), TOLD_MAX);
     }
 }

@@ -138,7 +138,7 @@ impl Facts {
             }
             id::SET_PARAMETERS => {
                 let message = SetParameters::decode(body).map_err(|error| error.to_string())?;
-                let of = |id| message.parameters.iter().find(|it| it.id == id).map(|it| it.value);
+                let of = |id: u32| message.parameters.iter().find(|it| it.id == id).map(|it| it.value);
                 self.put("body", "count", message.parameters.len());
                 self.servers(of);
                 message.encode(&mut again);
