@@ -231,7 +231,8 @@ impl Node {
         };
         let metrics = metrics(&config, gateway.as_ref(), media.as_ref(), joined.as_ref(), &care).await?;
 
-        let dial = gateway.as_ref().map(gateway::Gateway::addr).filter(|_| demo);
+        let dial = gateway.as_ref().map(gateway::Gateway::addr);
+        let dial = dial.or_else(|| login.as_ref().map(login::Login::addr)).filter(|_| demo);
         let mut demo = dial.map(|dial| Demo::start(care.ready(), db.clone(), data, dial));
         if let Some(demo) = demo.as_mut().filter(|_| care.is_ready()) {
             demo.started().await.context("start the demo")?;
