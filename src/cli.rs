@@ -58,7 +58,8 @@ pub(crate) struct Serve {
     /// Which roles to run [default: every role that is built]
     #[arg(long, value_delimiter = ',', value_name = "ROLE,…")]
     pub(crate) roles: Vec<Role>,
-    /// Add 20 simulated vehicles, and show the API's documents without a log-in.
+    /// Add 20 simulated vehicles, which dial the gateway of this process, or else its login server, and show the API's
+    /// documents without a log-in.
     #[arg(long)]
     pub(crate) demo: bool,
 }

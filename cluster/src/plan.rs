@@ -21,7 +21,7 @@ const GONE_MAX: usize = 256;
 pub struct Policy {
     /// By how much a gateway may be off its share before terminals are moved, permille of the share.
     pub tolerance_permille: u32,
-    /// Terminals that are not worth moving, beside the tolerance.
+    /// Terminals that are not worth moving, where the tolerance is less.
     pub slack: u32,
     /// Most terminals that a gateway releases at a time: they all authenticate elsewhere at once.
     pub release_max: u32,
@@ -348,7 +348,8 @@ fn rebalance(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy, step
     };
     let is_off = |gateway: &Candidate| {
         let share = share_milli(gateway);
-        let allowed = share * u64::from(policy.tolerance_permille) / 1_000 + 1_000 * u64::from(policy.slack);
+        let tolerance = share * u64::from(policy.tolerance_permille) / 1_000;
+        let allowed = tolerance.max(1_000 * u64::from(policy.slack));
         (1_000 * u64::from(gateway.terminals)).abs_diff(share) > allowed
     };
     let is_uneven = takers.iter().any(|gateway| is_off(gateway));

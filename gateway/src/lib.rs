@@ -128,13 +128,16 @@ impl Gateway {
 
     async fn start_on(
         disk: Arc<dyn Disk>,
-        settings: Settings,
+        mut settings: Settings,
         deps: Deps,
         membership: Option<Membership>,
     ) -> Result<Self, StartError> {
         let addr = settings.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| StartError::Listen { addr, source })?;
+        if let Some(advertise) = settings.advertise.as_mut().filter(|advertise| advertise.port == 0) {
+            advertise.port = addr.port();
+        }
 
         let splices = membership.as_ref().map(|membership| Arc::clone(&membership.splices));
         let disks = {

@@ -15,7 +15,8 @@ use serde::Deserialize;
 pub struct Settings {
     /// Where terminals dial in; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// What terminals must dial to reach this gateway; None: the address that they used already.
+    /// What terminals must dial to reach this gateway; None: the address that they used already. With port 0: the bound
+    /// port.
     pub advertise: Option<Advertise>,
     /// How unknown terminals are met. [`Admission::Pending`] leaves them their time, see
     /// [`authenticate_within_s`](Self::authenticate_within_s).

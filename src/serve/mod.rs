@@ -198,7 +198,8 @@ impl Node {
         }
         self.metrics = metrics::start(self).await?;
 
-        let dial = gateway.map(Gateway::addr).filter(|_| demo);
+        let dial = gateway.map(Gateway::addr);
+        let dial = dial.or_else(|| self.login.as_ref().map(Login::addr)).filter(|_| demo);
         self.demo = dial.map(|dial| Demo::start(self.care.ready(), ground.db.clone(), &ground.data, dial));
         if let Some(demo) = self.demo.as_mut().filter(|_| self.care.is_ready()) {
             demo.started().await.context("start the demo")?;
