@@ -148,6 +148,30 @@ impl Db {
         .await
     }
 
+    /// Marks those terminals online again whose epoch is still the given one: somebody took their node for lost, and it
+    /// is not. Says which.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn sessions_kept(&self, held: &[(TerminalId, i64)]) -> Result<Vec<TerminalId>, DbError> {
+        let (terminals, epochs): (Vec<i64>, Vec<i64>) =
+            held.iter().map(|(terminal, epoch)| (terminal.0, *epoch)).unzip();
+        self.links(move |conn| {
+            let kept: Vec<Key> = sql_query(
+                "WITH k AS (SELECT t.id, k.epoch FROM unnest($1::bigint[], $2::bigint[]) AS k (id, epoch) \
+                   JOIN terminal t ON t.id = k.id WHERE NOT t.online AND t.session_epoch = k.epoch \
+                   ORDER BY t.id FOR NO KEY UPDATE OF t) \
+                 UPDATE terminal t SET online = true FROM k \
+                 WHERE t.id = k.id AND t.session_epoch = k.epoch AND NOT t.online RETURNING t.id",
+            )
+            .bind::<Array<BigInt>, _>(&terminals)
+            .bind::<Array<BigInt>, _>(&epochs)
+            .load(conn)?;
+            Ok(kept.into_iter().map(|key| TerminalId(key.id)).collect())
+        })
+        .await
+    }
+
     /// Marks every terminal offline that `node` held: the node starts anew and holds none. Says which.
     ///
     /// # Errors

@@ -81,7 +81,10 @@ pub(crate) async fn run(gate: Arc<Gate>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             () = gate.presence.look.notified() => {}
-            _ = looks.tick() => look_anyway(&gate, &sessions),
+            _ = looks.tick() => {
+                look_anyway(&gate, &sessions);
+                hold_on(&gate, &sessions).await;
+            }
         }
         if !settle_all(&gate, &mut sessions).await {
             // Its permit is kept: the next round begins at once after the rest.
@@ -124,6 +127,28 @@ fn look_anyway(gate: &Gate, sessions: &Sessions) {
             .filter(|(terminal, link)| sessions.told.get(terminal).is_none_or(|told| told.link != **link))
             .map(|(terminal, _)| terminal),
     );
+}
+
+/// Tells the database again of links that it takes for lost. The leader marks the terminals of a node offline that was
+/// cut off for long; a node that comes back from there in the same life still has those that stayed.
+async fn hold_on(gate: &Gate, sessions: &Sessions) {
+    let held: Vec<(TerminalId, i64)> =
+        sessions.told.iter().map(|(terminal, told)| (*terminal, told.epoch)).collect();
+    for held in held.chunks(AT_ONCE) {
+        let found = match gate.db.sessions_kept(held).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "not asked whether terminals are taken for lost");
+                return;
+            }
+        };
+        for terminal in found {
+            tracing::info!(terminal.id = %terminal, "terminal {terminal} was taken for lost: it is online");
+            if gate.links.of(terminal).is_some() {
+                gate.events.publish(Event::Presence { terminal, presence: State::Online });
+            }
+        }
+    }
 }
 
 /// Whether everything that changed was told.
