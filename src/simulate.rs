@@ -56,6 +56,9 @@ pub(crate) struct Sim {
     /// The first wait for an answer, milliseconds.
     #[arg(long, default_value_t = 5_000)]
     answer_timeout_ms: u64,
+    /// How long an attempt to connect may take, milliseconds.
+    #[arg(long, default_value_t = 5_000)]
+    connect_timeout_ms: u64,
     /// The longest wait between two attempts to connect, milliseconds.
     #[arg(long, default_value_t = 2_000)]
     reconnect_max_ms: u64,
@@ -115,6 +118,7 @@ pub(crate) fn run(sim: Sim) -> Result<()> {
         poison_permille: sim.poison_permille,
         alarm_period_s: sim.alarm_period_s,
         answer_timeout_ms: sim.answer_timeout_ms,
+        connect_timeout_ms: sim.connect_timeout_ms,
         reconnect_max_ms: sim.reconnect_max_ms,
         redirect_refuse_permille: sim.redirect_refuse_permille,
         redirect_ignore_permille: sim.redirect_ignore_permille,

@@ -136,11 +136,13 @@ impl Db {
         let lane = |name: &str, pool: PoolSettings, session: &str| {
             Lane::new(&conninfo, name, pool, session, &settings)
         };
-        // rows that somebody forgot to release must not hold up the fleet
+        // Rows that somebody forgot to release must not hold up the fleet, nor those of a process that was frozen, or cut
+        // off, between two statements: nobody waits for its transaction any more when this limit is over.
         let writing = |pool: PoolSettings| {
+            let limit_ms = pool.query_timeout_ms;
             format!(
-                "SET statement_timeout = 0; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000",
-                pool.query_timeout_ms
+                "SET statement_timeout = 0; SET lock_timeout = {limit_ms}; \
+                 SET idle_in_transaction_session_timeout = {limit_ms}"
             )
         };
         let reading = format!(
@@ -297,7 +299,8 @@ impl Lane {
         if pool.connections == 0 {
             return Err(DbError::Invalid(format!("the {name} pool needs a connection")));
         }
-        let session = format!("SET application_name = 'motorcade {name}'; {IN_ENGLISH}; {session}");
+        let session =
+            format!("SET application_name = 'motorcade {name}'; {IN_ENGLISH}; {SERVER_LIMITS}; {session}");
         let manager = Manager::from_config(
             conninfo,
             Runtime::Tokio1,
@@ -463,6 +466,11 @@ fn durable(conn: &mut PgConnection) -> Result<(), DbError> {
 /// Errors are told apart by their messages, where the server lets us choose these messages' language.
 pub(crate) const IN_ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
     EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
+
+/// The same limits as [`LIMITS`] for the server's side of a connection: it would keep that of a node that was cut off,
+/// and one of its places, for hours.
+const SERVER_LIMITS: &str = "SET tcp_user_timeout = 20000; SET tcp_keepalives_idle = 10; \
+    SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
 /// Limits that libpq is given where `conninfo` does not: it would wait for a host, or for an answer over a dead
 /// link, as long as TCP does. Seconds, but for `tcp_user_timeout`, which is milliseconds.

@@ -45,6 +45,8 @@ pub struct Settings {
     pub answer_timeout_ms: u64,
     /// Heartbeat period, milliseconds. 30,000.
     pub heartbeat_ms: u64,
+    /// How long an attempt to connect may take, milliseconds, at least 1. 5,000.
+    pub connect_timeout_ms: u64,
     /// The longest wait between two attempts to connect, milliseconds; the first one is 100. 2,000.
     pub reconnect_max_ms: u64,
     /// Of 1,000 terminals, how many refuse to be sent to another server (0x8105 command 2): result 3. Which ones
@@ -87,6 +89,7 @@ impl Default for Settings {
             alarm_period_s: 0,
             answer_timeout_ms: 5_000,
             heartbeat_ms: 30_000,
+            connect_timeout_ms: 5_000,
             reconnect_max_ms: 2_000,
             redirect_refuse_permille: 0,
             redirect_ignore_permille: 0,
@@ -166,6 +169,9 @@ impl Settings {
         }
         if self.interval_ms < 10 {
             return wrong("interval_ms", "at least 10");
+        }
+        if self.connect_timeout_ms == 0 {
+            return wrong("connect_timeout_ms", "at least 1");
         }
         if self.editions.is_empty() || !self.editions.iter().all(|e| [2011, 2013, 2019].contains(e)) {
             return wrong("editions", "some of 2011, 2013 and 2019");

@@ -29,7 +29,6 @@ use crate::servers::{Servers, Target};
 use crate::stream::Camera;
 use crate::vehicle::{Vehicle, bcd};
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 /// A refused registration is asked for again in this time only: somebody has to approve it first.
 const REFUSED_BACK_OFF: Duration = Duration::from_secs(5);
@@ -175,7 +174,8 @@ impl Terminal {
         self.leaves = false;
         let Target { address, code } = target;
         self.log(|| Entry::Dialled { address: address.to_string() });
-        let connecting = timeout(CONNECT_LIMIT, TcpStream::connect((address.host(), address.port())));
+        let within = Duration::from_millis(self.settings.connect_timeout_ms);
+        let connecting = timeout(within, TcpStream::connect((address.host(), address.port())));
         let end = match self.meanwhile(connecting).await {
             None => return End::Finished,
             Some(Err(_)) => End::NotConnected(io::ErrorKind::TimedOut.into()),
