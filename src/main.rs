@@ -21,6 +21,7 @@ mod place;
 mod proxy;
 mod serve;
 mod simulate;
+mod trace;
 mod user;
 mod viewers;
 

@@ -11,6 +11,7 @@ use access::Access;
 use anyhow::{Context, Result, bail, ensure};
 use api::Certificate;
 use cluster::dispatch::{Candidate, Candidates};
+use cluster::trace::{Expects, HeraldHere, Heralds, Trace};
 use cluster::{
     Advertise, Alone, AloneNodes, Bus, Events, NodeId, Nodes, Placement, SightingsSeen, Terminals, Views,
 };
@@ -30,6 +31,7 @@ use crate::member::{GatewayPart, Joined, MediaPart, Member, Runs};
 use crate::metrics::{Meters, Metrics, NodeMeter};
 use crate::node::LoadMeter;
 use crate::secrets::Secrets;
+use crate::trace::Tracing;
 use crate::viewers::Rights;
 
 /// How long the end waits for threads: one that asks a server that went silent would never end.
@@ -110,6 +112,7 @@ struct Node {
     _leadership: Option<AbortOnDropHandle<()>>,
     gateway: Option<gateway::Gateway>,
     metrics: Option<Metrics>,
+    tracing: Tracing,
     _load: LoadMeter,
     care: Care,
     database: Database,
@@ -120,7 +123,9 @@ struct Node {
 impl Node {
     async fn start(config: Config, roles: Roles, data: &Path, demo: bool) -> Result<Self> {
         std::fs::create_dir_all(data).with_context(|| format!("make the data folder {}", data.display()))?;
-        let member = Member::prepare(&config)?;
+        let tracing = Tracing::start(&config.trace, crate::member::name(&config))?;
+        let trace = tracing.trace();
+        let member = Member::prepare(&config, trace)?;
         roles.check(member.is_none())?;
         let secrets = match (&member, &config.cluster.certs) {
             (Some(_), Some(shared)) => Secrets::read(shared)?,
@@ -146,7 +151,7 @@ impl Node {
         let bus = Arc::new(Bus::default());
         let events = Arc::clone(&bus) as Arc<dyn Events>;
         let gateway = match roles.gateway {
-            true => Some(start_gateway(&config, member.as_ref(), &secrets, data, &db, &events).await?),
+            true => Some(start_gateway(&config, member.as_ref(), &secrets, data, &db, &events, trace).await?),
             false => None,
         };
         let own_terminals = gateway.as_ref().map(gateway::Gateway::terminals);
@@ -211,6 +216,8 @@ impl Node {
                     secret: secrets.splices()?,
                     clients: Arc::new(Rights(access.clone())),
                     placement: Arc::clone(&seams.placement),
+                    trace: trace.clone(),
+                    heralds: heralds(member.as_ref(), gateway.as_ref()),
                 };
                 let admission = config.gateway.admission;
                 let settings = login::Settings { admission, ..config.login.clone() };
@@ -246,6 +253,7 @@ impl Node {
             _leadership: leadership,
             gateway,
             metrics,
+            tracing,
             _load: load,
             care,
             database,
@@ -322,6 +330,7 @@ impl Node {
         if let Some(metrics) = self.metrics {
             metrics.stop();
         }
+        self.tracing.stop().await;
         self.care.stop();
         self.database.stop().await
     }
@@ -343,6 +352,7 @@ async fn start_gateway(
     data: &Path,
     db: &Db,
     events: &Arc<dyn Events>,
+    trace: &Trace,
 ) -> Result<gateway::Gateway> {
     let mut settings = config.gateway.clone();
     settings.spool_dir = data.join(crate::place::SPOOL);
@@ -357,8 +367,18 @@ async fn start_gateway(
         }
         None => crate::member::alone(secrets.splices()?),
     };
-    let deps = gateway::Deps { db: db.clone(), events: Arc::clone(events), codes: secrets.auth_codes()? };
+    let (codes, trace) = (secrets.auth_codes()?, trace.clone());
+    let deps = gateway::Deps { db: db.clone(), events: Arc::clone(events), codes, trace };
     Box::pin(gateway::Gateway::join(settings, deps, membership)).await.context("start the gateway")
+}
+
+/// What tells gateways who is on the way to them.
+fn heralds(member: Option<&Member>, gateway: Option<&gateway::Gateway>) -> Arc<dyn Heralds> {
+    let own = gateway.map(|gateway| Arc::new(gateway.control()) as Arc<dyn Expects>);
+    match (member, own) {
+        (Some(member), own) => member.heralds(own),
+        (None, own) => Arc::new(HeraldHere(own)),
+    }
 }
 
 async fn start_media(

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use access::terminal::Door;
 use cluster::dispatch::{Assignment, Candidates, Dispatcher};
 use cluster::proxy::ClusterSecret;
+use cluster::trace::{Heralds, Party, StepTaken, Trace, Traceparent};
 use cluster::{LinkChange, LinkStamp, NodeId, Placement};
 use db::{DatabaseState, Db};
 use model::TerminalId;
@@ -35,6 +36,8 @@ pub(crate) struct Desk {
     pub(crate) secret: ClusterSecret,
     pub(crate) clients: Arc<dyn Clients>,
     pub(crate) placement: Arc<dyn Placement>,
+    pub(crate) trace: Trace,
+    pub(crate) heralds: Arc<dyn Heralds>,
     pub(crate) stubborn: Stubborn,
     pub(crate) splices: Semaphore,
     pub(crate) counters: Arc<Counters>,
@@ -45,6 +48,19 @@ impl Desk {
     pub(crate) fn assign(&self, terminal: TerminalId) -> Option<Assignment> {
         let candidates = self.gateways.candidates();
         self.dispatcher.lock().assign(Instant::now(), &candidates, terminal)
+    }
+
+    /// Records the step that sends `terminal` to `gateway`, and has the gateway told by which step it comes.
+    pub(crate) fn sent(
+        &self,
+        after: Option<Traceparent>,
+        gateway: &NodeId,
+        terminal: TerminalId,
+        taken: impl FnOnce(Party) -> StepTaken,
+    ) -> Option<Traceparent> {
+        let context = self.trace.record(after, taken)?;
+        self.heralds.on_its_way(gateway, terminal, context);
+        Some(context)
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use access::terminal::{AuthCodes, Door};
 use cluster::Placement;
 use cluster::proxy::ClusterSecret;
+use cluster::trace::{Heralds, Trace};
 use db::{DatabaseState, Db};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -52,6 +53,10 @@ pub struct Deps {
     pub clients: Arc<dyn Clients>,
     /// Which media server.
     pub placement: Arc<dyn Placement>,
+    /// Who is told how terminals come.
+    pub trace: Trace,
+    /// What tells a gateway which terminals were sent to it.
+    pub heralds: Arc<dyn Heralds>,
 }
 
 /// Why a login server did not start.
@@ -86,7 +91,7 @@ impl Login {
         let addr = settings.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| StartError::Listen { addr, source })?;
-        let Deps { db, codes, gateways, secret, clients, placement } = deps;
+        let Deps { db, codes, gateways, secret, clients, placement, trace, heralds } = deps;
         let database = Arc::new(DatabaseState::default());
         let desk = Arc::new(Desk {
             door: Door::new(db.clone(), Arc::clone(&database), codes, settings.admission),
@@ -97,6 +102,8 @@ impl Login {
             secret,
             clients,
             placement,
+            trace,
+            heralds,
             stubborn: Stubborn::default(),
             counters: Arc::new(Counters::default()),
         });
