@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) map: Map,
     /// Logs.
     pub(crate) log: Log,
+    /// How terminals come, for a collector.
+    pub(crate) trace: crate::trace::Settings,
 }
 
 /// `[database]`
@@ -358,6 +360,14 @@ mod tests {
         let set =
             env(&[("MOTORCADE__LOGIN__LISTEN", "127.0.0.1:0"), ("MOTORCADE__TALK__LISTEN", "127.0.0.1:0")]);
         Config::parse("", set).expect("parses");
+    }
+
+    #[test]
+    fn traces_are_set_by_file_and_environment() {
+        let set =
+            env(&[("MOTORCADE__TRACE__OTLP", "http://a:4317"), ("MOTORCADE__TRACE__SAMPLE_PERMILLE", "5")]);
+        Config::parse("[trace]\notlp = \"http://b:4317\"\n", set).expect("parses");
+        assert!(Config::parse("[trace]\nsample = 1\n", env(&[])).is_err());
     }
 
     #[test]

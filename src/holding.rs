@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use cluster::directory::{Directory, StaleLink, Subscription};
 use cluster::dispatch::Arrivals;
+use cluster::trace::{Message, Party, Step, StepTaken, Trace};
 use cluster::{Holders, LinkChange, LinkListener, LinkStamp, Links, NodeId};
 use futures_util::StreamExt as _;
 use model::TerminalId;
@@ -21,6 +22,7 @@ pub(crate) struct Holding {
     told: Mutex<Told>,
     close: OnceLock<Close>,
     arrivals: OnceLock<Arrivals>,
+    trace: Trace,
 }
 
 #[derive(Default)]
@@ -32,8 +34,8 @@ struct Told {
 
 impl Holding {
     /// Of the node `me`; nothing is known yet.
-    pub(crate) fn new(me: NodeId) -> Self {
-        Self { me, told: Mutex::default(), close: OnceLock::new(), arrivals: OnceLock::new() }
+    pub(crate) fn new(me: NodeId, trace: Trace) -> Self {
+        Self { me, told: Mutex::default(), close: OnceLock::new(), arrivals: OnceLock::new(), trace }
     }
 
     /// Links of this node's gateway that turn out to be old are closed by this.
@@ -57,6 +59,18 @@ impl Holding {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// This node knows now which gateway has the terminal.
+    fn trace_learned(&self, gateway: &NodeId, change: LinkChange) {
+        if *gateway == self.me || change.trace.is_none() {
+            return;
+        }
+        let words = Message::Words("link up".into());
+        self.trace.record(change.trace, |me| StepTaken {
+            terminal: Some(change.terminal),
+            ..StepTaken::now(Step::Stored, Party::Node(gateway.clone()), me, words)
+        });
     }
 
     fn close_own(&self, stale: Vec<StaleLink>) {
@@ -106,6 +120,7 @@ impl LinkListener for Holding {
             directory.changed(subscription, change)
         };
         self.close_own(stale);
+        self.trace_learned(node, change);
     }
 
     fn gone(&self, node: &NodeId) {
@@ -126,7 +141,7 @@ mod tests {
     #[test]
     fn an_own_link_that_another_gateway_has_taken_over_is_closed() {
         let [me, other]: [NodeId; 2] = ["gw1", "gw2"].map(|name| name.parse().expect("a name"));
-        let holding = Holding::new(me.clone());
+        let holding = Holding::new(me.clone(), Trace::off());
         let closed: Arc<Mutex<Vec<(TerminalId, LinkStamp)>>> = Arc::default();
         let seen = Arc::clone(&closed);
         holding.closes(move |terminal, stamp| seen.lock().push((terminal, stamp)));
@@ -135,14 +150,14 @@ mod tests {
         holding.told_all(&other, vec![]);
         assert_eq!(holding.holder_of(moves), Some(me.clone()));
 
-        holding.told(&other, LinkChange { terminal: moves, stamp: stamp(20), is_up: true });
+        holding.told(&other, LinkChange { terminal: moves, stamp: stamp(20), is_up: true, trace: None });
         assert_eq!(*closed.lock(), [(moves, stamp(20))]);
         assert_eq!(holding.holder_of(moves), Some(other.clone()));
         assert_eq!(holding.holder_of(stays), Some(me));
 
         // a gateway that left holds nothing; what it still says is not heard
         holding.gone(&other);
-        holding.told(&other, LinkChange { terminal: stays, stamp: stamp(30), is_up: true });
+        holding.told(&other, LinkChange { terminal: stays, stamp: stamp(30), is_up: true, trace: None });
         assert_eq!(closed.lock().len(), 1);
     }
 }

@@ -23,6 +23,7 @@ mod proxy;
 mod readiness;
 mod serve;
 mod simulate;
+mod trace;
 mod user;
 mod viewers;
 

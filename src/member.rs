@@ -11,10 +11,12 @@ use async_trait::async_trait;
 use chrono::Utc;
 use cluster::etcd::{Agreement, EtcdSettings, Membership, Standing};
 use cluster::proxy::{ClusterSecret, Unsealer};
+use cluster::trace::{Expects, Heralds, Trace};
 use cluster::{
     Advertise, Bus, ClusterReport, CopyMates, Credentials, DrainError, Fence, FromView, Incarnation, Limits,
     Load, Lookout, Measurement, Media, NodeId, NodeInfo, NodeServer, NodeStatus, Nodes, Peers, RemoteEvents,
-    RemoteLinks, RemoteMedia, RemoteTerminals, Role, Served, SightingsSeen, Terminals, View, Views,
+    RemoteHeralds, RemoteLinks, RemoteMedia, RemoteTerminals, Role, Served, SightingsSeen, Terminals, View,
+    Views,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -91,7 +93,7 @@ impl Member {
     ///
     /// # Errors
     /// A cluster without the node's name or certificate.
-    pub(crate) fn prepare(config: &Config) -> Result<Option<Self>> {
+    pub(crate) fn prepare(config: &Config, trace: &Trace) -> Result<Option<Self>> {
         if config.etcd.endpoints.is_empty() {
             return Ok(None);
         }
@@ -115,7 +117,7 @@ impl Member {
         let peers = Peers::new(seen, Arc::clone(&credentials), incarnation);
         let mates = CopyMates::follow(Arc::clone(&peers));
         Ok(Some(Self {
-            holding: Arc::new(Holding::new(node.clone())),
+            holding: Arc::new(Holding::new(node.clone(), trace.clone())),
             node,
             incarnation,
             credentials,
@@ -158,6 +160,11 @@ impl Member {
         Arc::new(RemoteTerminals::new(Some(own), holders, Arc::clone(&self.peers)))
     }
 
+    /// What tells gateways of the cluster who is on the way to them; `own` is this node's.
+    pub(crate) fn heralds(&self, own: Option<Arc<dyn Expects>>) -> Arc<dyn Heralds> {
+        Arc::new(RemoteHeralds::new(own, Arc::clone(&self.peers)))
+    }
+
     /// The media servers of the whole cluster.
     pub(crate) fn media(&self, own: Option<Arc<dyn Media>>) -> Arc<dyn Media> {
         Arc::new(RemoteMedia::new(own, Arc::clone(&self.peers)))
@@ -195,6 +202,7 @@ impl Member {
                 .gateway
                 .as_ref()
                 .map(|part| Arc::new(part.control.clone()) as Arc<dyn cluster::Orders>),
+            expects: runs.gateway.as_ref().map(|part| Arc::new(part.control.clone()) as Arc<dyn Expects>),
         };
         let server = NodeServer::bind(*listen, Arc::clone(credentials), served)
             .await

@@ -32,6 +32,7 @@ mod stamp;
 #[cfg(test)]
 mod testing;
 mod tls;
+pub mod trace;
 mod view;
 mod wire;
 
@@ -52,8 +53,8 @@ pub use nodes::{ClusterReport, DrainError, NodeReport, Nodes};
 pub use order::{Order, OrderError, Orders};
 pub use placement::FromView;
 pub use remote::{
-    CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteLinks,
-    RemoteMedia, RemoteTerminals, SightingsSeen,
+    CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteHeralds,
+    RemoteLinks, RemoteMedia, RemoteTerminals, SightingsSeen,
 };
 pub use request::{RequestId, RequestIdError};
 pub use seam::{
@@ -63,4 +64,4 @@ pub use sighting::{CLOCK_OFFSET_MAX_MS, MISSED_MAX, Sighting, Sightings};
 pub use stamp::{CLOCK_MAX_MS, Callers, Stamp, StampError, Stamper};
 pub use tls::{CA_FILE, CERTIFICATE_FILE, Credentials, CredentialsError, KEY_FILE, dns_name};
 pub use view::{Leader, Member, View, Views};
-pub use wire::{NodeServer, NodeStatus, STAMP_HEADER, Served, StatusFn};
+pub use wire::{NodeServer, NodeStatus, STAMP_HEADER, Served, StatusFn, TRACE_HEADER};

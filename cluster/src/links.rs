@@ -9,6 +9,7 @@ use model::TerminalId;
 use serde::{Deserialize, Serialize};
 
 use crate::NodeId;
+use crate::trace::Traceparent;
 
 /// What orders the links of one terminal: the higher session epoch is the newer one; where one is missing, the later
 /// begin.
@@ -40,6 +41,9 @@ pub struct LinkChange {
     pub stamp: LinkStamp,
     /// Whether it came.
     pub is_up: bool,
+    /// The step that stored its session, where that is traced and this tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Traceparent>,
 }
 
 /// Changes as they come. Ends where the reader is too slow: it reads everything anew.

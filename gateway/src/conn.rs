@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use chrono::{SubsecRound as _, Utc};
 use cluster::Newcomer;
+use cluster::trace::StepTaken;
 use model::TerminalId;
 use protocol::jt808::server::{
     Answer, CloseReason, Event, Outcome, Output, Session, Settings as SessionSettings, Ticket,
@@ -85,6 +86,8 @@ pub(crate) struct Conn {
     attempts: u32,
     /// When a registration was refused on a link that is to be closed for it.
     refused_at: Option<Instant>,
+    /// What a stranger said, to be traced once it is none.
+    steps: Vec<StepTaken>,
     linked: Option<Linked>,
 }
 
@@ -137,6 +140,7 @@ impl Conn {
             bytes_before: 0,
             attempts: 0,
             refused_at: None,
+            steps: Vec::new(),
             linked: None,
         }
     }

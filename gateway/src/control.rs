@@ -1,9 +1,11 @@
 //! What a node does with its gateway from outside: numbers, the leader's orders, links that another gateway has taken
-//! over.
+//! over, terminals that a login server has sent.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
+use cluster::trace::{Expects, Traceparent};
 use cluster::{Epoch, LinkStamp, Order, OrderError, Orders};
 use model::TerminalId;
 use tokio::task::AbortHandle;
@@ -79,6 +81,14 @@ impl Control {
 impl std::fmt::Debug for Control {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Control")
+    }
+}
+
+impl Expects for Control {
+    fn expect(&self, terminal: TerminalId, context: Traceparent) {
+        if self.gate.trace.is_on() {
+            self.gate.awaited.put(Instant::now(), terminal, context);
+        }
     }
 }
 

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use access::terminal::{AuthCodes, Door};
+use access::terminal::Door;
 use cluster::Events;
+use cluster::trace::Trace;
 use db::{DatabaseState, Db};
 use model::{Alarm, AlarmChange, Event};
 
+use crate::Deps;
 use crate::arrival::Splices;
 use crate::copies::{Copying, Kept};
+use crate::course::Awaited;
 use crate::link::Links;
 use crate::presence::Presence;
 use crate::redirect::Releases;
@@ -27,6 +30,8 @@ pub(crate) struct Gate {
     pub(crate) links: Links,
     pub(crate) presence: Presence,
     pub(crate) releases: Releases,
+    pub(crate) trace: Trace,
+    pub(crate) awaited: Awaited,
     /// In a cluster only: login servers carry terminals here.
     pub(crate) splices: Option<Arc<dyn Splices>>,
     pub(crate) intake: Intake,
@@ -51,9 +56,7 @@ pub(crate) struct Disks {
 impl Gate {
     pub(crate) fn new(
         settings: Settings,
-        db: Db,
-        events: Arc<dyn Events>,
-        codes: AuthCodes,
+        Deps { db, events, codes, trace }: Deps,
         intake: Intake,
         Disks { spool, copying, kept }: Disks,
         splices: Option<Arc<dyn Splices>>,
@@ -67,6 +70,8 @@ impl Gate {
             links: Links::default(),
             presence: Presence::default(),
             releases: Releases::default(),
+            trace,
+            awaited: Awaited::default(),
             splices,
             intake,
             spool,

@@ -10,6 +10,7 @@ mod command;
 mod conn;
 mod control;
 mod copies;
+mod course;
 mod disk;
 mod drain;
 mod gate;
@@ -30,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::terminal::AuthCodes;
+use cluster::trace::Trace;
 use cluster::{Copies, CopyPeers, Events, Incarnation, Links, NodeId, Terminals};
 use db::Db;
 use tokio::net::TcpListener;
@@ -60,6 +62,8 @@ pub struct Deps {
     pub events: Arc<dyn Events>,
     /// Signs and checks authentication codes.
     pub codes: AuthCodes,
+    /// Who is told how terminals come.
+    pub trace: Trace,
 }
 
 /// What a gateway of a cluster works with beside [`Deps`].
@@ -149,8 +153,7 @@ impl Gateway {
         };
 
         let (intake, queues) = Intake::new(settings.queue_reports_max, settings.writers);
-        let Deps { db, events, codes } = deps;
-        let gate = Arc::new(Gate::new(settings, db, events, codes, intake, disks, splices));
+        let gate = Arc::new(Gate::new(settings, deps, intake, disks, splices));
 
         let (stop, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let (links, rest) = (TaskTracker::new(), TaskTracker::new());

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
+use cluster::trace::Traceparent;
 use cluster::{LinkChange, LinkChanges, LinkStamp};
 use db::NewestAlarms;
 use futures_util::{StreamExt as _, future};
@@ -21,6 +22,8 @@ use protocol::jt808::server::{Answer, Downlink};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::course::Course;
 
 /// A command on its way to a link's task.
 #[derive(Debug)]
@@ -108,6 +111,8 @@ pub(crate) struct Link {
     /// the session, and nothing from before is still in the spool.
     pub(crate) newest: watch::Sender<Option<NewestAlarms>>,
     pub(crate) orders: mpsc::Sender<Order>,
+    /// How it came, step by step.
+    pub(crate) course: Course,
     pub(crate) attributes: watch::Sender<Attributes>,
     /// Ends the link's task.
     pub(crate) close: CancellationToken,
@@ -165,7 +170,7 @@ impl Links {
     /// Makes `link` the terminal's link; the one that it replaces is told to close and returned.
     pub(crate) fn put(&self, terminal: TerminalId, link: Arc<Link>) -> Option<Arc<Link>> {
         let mut links = self.by_terminal.write();
-        self.tell(terminal, &link, true);
+        self.tell(terminal, &link, true, None);
         let replaced = links.insert(terminal, link);
         self.count.send_replace(links.len());
         drop(links);
@@ -180,25 +185,25 @@ impl Links {
         let mut links = self.by_terminal.write();
         let is_current = links.get(&terminal).is_some_and(|link| link.number == number);
         if is_current && let Some(link) = links.remove(&terminal) {
-            self.tell(terminal, &link, false);
+            self.tell(terminal, &link, false, None);
             self.count.send_replace(links.len());
         }
         is_current
     }
 
-    /// The database gave the link `number` its epoch.
-    pub(crate) fn opened(&self, terminal: TerminalId, number: u64, epoch: i64) {
+    /// The database gave the link `number` its epoch, which is the step of `trace`.
+    pub(crate) fn opened(&self, terminal: TerminalId, number: u64, epoch: i64, trace: Option<Traceparent>) {
         let links = self.by_terminal.write();
         if let Some(link) = links.get(&terminal).filter(|link| link.number == number) {
             // A link opens one session.
             let _ = link.epoch.set(epoch);
-            self.tell(terminal, link, true);
+            self.tell(terminal, link, true, trace);
         }
     }
 
-    fn tell(&self, terminal: TerminalId, link: &Link, is_up: bool) {
+    fn tell(&self, terminal: TerminalId, link: &Link, is_up: bool, trace: Option<Traceparent>) {
         // An error only says that nobody follows.
-        let _ = self.changes.send(LinkChange { terminal, stamp: link.stamp(), is_up });
+        let _ = self.changes.send(LinkChange { terminal, stamp: link.stamp(), is_up, trace });
     }
 
     /// All there are, and every change from then on, until the reader lags behind.
@@ -259,6 +264,7 @@ pub(crate) mod tests {
             unchecked: None,
             newest: watch::Sender::default(),
             orders: mpsc::channel(1).0,
+            course: Course::default(),
             attributes: watch::Sender::default(),
             close: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -276,8 +282,8 @@ pub(crate) mod tests {
         assert_eq!(snapshot, [(one, LinkStamp { epoch: None, since_ms: 1_000 })]);
         links.put(two, Arc::clone(&second));
         links.put(one, Arc::clone(&third));
-        links.opened(one, first.number, 7);
-        links.opened(one, third.number, 8);
+        links.opened(one, first.number, 7, None);
+        links.opened(one, third.number, 8, None);
         assert!(!links.remove(one, first.number));
         assert!(links.remove(two, second.number));
         let mut told = Vec::new();

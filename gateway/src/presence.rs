@@ -6,8 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use cluster::Advertise;
+use cluster::trace::{Message, Party, Step, StepTaken, Traceparent};
 use db::DbError;
 use model::{Event, Presence as State, TerminalId};
 use parking_lot::Mutex;
@@ -272,6 +274,7 @@ async fn open(
     let peers: Vec<_> = coming.iter().map(|(terminal, link)| (*terminal, link.peer.to_string())).collect();
     // Looked at first: what is drained now is stored when the sessions are read.
     let knows_alarms = gate.spool.bytes() == 0;
+    let begun = SystemTime::now();
     let opened = gate.db.sessions_opened(&gate.settings.node, &peers).await.inspect_err(|error| {
         if matches!(error, DbError::OutcomeUnknown) {
             sessions.unsure.extend(coming.iter().map(|(terminal, _)| *terminal));
@@ -284,7 +287,8 @@ async fn open(
                     link.newest.send_replace(Some(session.newest));
                 }
                 sessions.unsure.remove(terminal);
-                gate.links.opened(*terminal, link.number, session.epoch);
+                let stored = trace_stored(gate, *terminal, link, begun);
+                gate.links.opened(*terminal, link.number, session.epoch, stored);
                 sessions
                     .told
                     .insert(*terminal, Told { link: link.number, epoch: session.epoch, knows_alarms });
@@ -296,6 +300,17 @@ async fn open(
         }
     }
     Ok(())
+}
+
+/// Where the terminal is was written, and that this node is its gateway.
+fn trace_stored(gate: &Gate, terminal: TerminalId, link: &Link, begun: SystemTime) -> Option<Traceparent> {
+    link.course.record(&gate.trace, &gate.awaited, terminal, |node| StepTaken {
+        phone: Some(link.sim.clone()),
+        terminal_address: Some(link.peer),
+        gateway_address: Some(Advertise { host: Some(link.local.ip().to_string()), port: link.local.port() }),
+        begun,
+        ..StepTaken::now(Step::Stored, node, Party::Database, Message::Words("session opened".into()))
+    })
 }
 
 /// Tells links that do not know it which alarms last, once nothing of the terminals' past is in the spool any

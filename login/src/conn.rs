@@ -3,13 +3,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use access::terminal::{Authentication, Registration, control_form};
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
-use cluster::Newcomer;
 use cluster::dispatch::Assignment;
+use cluster::trace::{DeviceMessage, Message, Party, Step, StepTaken, Traceparent};
+use cluster::{Advertise, Newcomer};
 use model::{RedirectForm, Sim, TerminalId};
 use protocol::jt808::message::Redirect;
 use protocol::jt808::server::{
@@ -73,6 +74,8 @@ pub(crate) struct Conn {
     attempts: u32,
     /// When a registration was refused on a link that is to be closed for it.
     refused_at: Option<Instant>,
+    /// The registration of a stranger, to be traced once it is none.
+    registered: Option<StepTaken>,
     stage: Stage,
 }
 
@@ -97,6 +100,8 @@ struct Guest {
     assignment: Assignment,
     /// The serial number of its authentication.
     serial: u16,
+    /// The last step of its way, where that is traced.
+    trace: Option<Traceparent>,
 }
 
 impl Conn {
@@ -130,6 +135,7 @@ impl Conn {
             bytes_before: 0,
             attempts: 0,
             refused_at: None,
+            registered: None,
             stage: Stage::Stranger,
         }
     }
@@ -138,12 +144,13 @@ impl Conn {
     pub(crate) async fn run(mut self, mut socket: TcpStream, input: BytesMut) {
         match self.serve(&mut socket, input).await {
             Ok(guest) => {
-                let Guest { terminal, sim, assignment, serial } = guest;
+                let Guest { terminal, sim, assignment, serial, trace } = guest;
                 let passage = Passage {
                     terminal,
                     sim,
                     assignment,
                     serial,
+                    trace,
                     heard: self.heard.into_bytes(),
                     peer: self.peer,
                     local: self.local,
@@ -250,9 +257,13 @@ impl Conn {
         to: ReplyTo,
     ) -> Result<(), End> {
         self.bound_attempts()?;
+        let begun = SystemTime::now();
         let sim = Sim::from_bcd(phone.as_bytes());
         match self.desk.door.register(&sim, edition, &body, &self.peer.ip().to_string()).await {
             Registration::Done { code } => {
+                let answer = DeviceMessage { id: id::REGISTER_ANSWER, serial: self.session.next_serial() };
+                self.registered =
+                    self.asked(begun, &sim, DeviceMessage { id: id::REGISTER, serial: to.serial() }, answer);
                 self.session.registered(Instant::now(), to, RegisterResult::Done, Some(code.as_bytes()));
             }
             Registration::Refused { close } => {
@@ -269,6 +280,7 @@ impl Conn {
 
     async fn authenticate(&mut self, phone: Phone, code: Bytes, to: ReplyTo) -> Result<(), End> {
         self.bound_attempts()?;
+        let begun = SystemTime::now();
         let sim = Sim::from_bcd(phone.as_bytes());
         match self.desk.door.authenticate(&sim, &code).await {
             Authentication::Admitted { terminal, unchecked: _, redirect_form } => {
@@ -280,12 +292,19 @@ impl Conn {
                     return Ok(());
                 }
                 // Nothing is said where there is nowhere to go: the terminal tries again.
+                let admitted = SystemTime::now();
                 let assignment = self.desk.dispatch.assign(terminal).ok_or(End::NoGateway)?;
                 let serial = self.heard.keep_from(&code).ok_or(End::Unrepeatable)?;
+                let said = DeviceMessage { id: id::AUTHENTICATE, serial: to.serial() };
+                let answer = DeviceMessage { id: id::PLATFORM_REPLY, serial: self.session.next_serial() };
                 self.session.authenticated(Instant::now(), to, true);
                 self.desk.counters.authenticated.one();
+                let asked =
+                    self.asked(begun, &sim, said, answer).map(|asked| StepTaken { ended: admitted, ..asked });
+                let mut guest = Guest { terminal, sim, assignment, serial, trace: None };
+                guest.trace = self.assigned(&guest, asked, admitted);
                 let form = redirect_form.unwrap_or(self.desk.settings.redirect_form);
-                self.stage = self.tell(Guest { terminal, sim, assignment, serial }, &code, form);
+                self.stage = self.tell(guest, &code, form);
                 Ok(())
             }
             Authentication::Refused { close } => {
@@ -302,7 +321,7 @@ impl Conn {
     }
 
     /// Tells the terminal to go to its gateway, unless that is known to be of no use.
-    fn tell(&mut self, guest: Guest, code: &[u8], form: RedirectForm) -> Stage {
+    fn tell(&mut self, mut guest: Guest, code: &[u8], form: RedirectForm) -> Stage {
         let settings = &self.desk.settings;
         let Assignment { node, dial, failed } = &guest.assignment;
         if *failed >= settings.redirect_failures_max
@@ -324,11 +343,62 @@ impl Conn {
             tracing::debug!(terminal.sim = %guest.sim, %error, "spliced without being asked to go");
             return Stage::Passing(guest);
         }
+        tracing::info!(terminal.sim = %guest.sim, node = %node, "terminal {} is sent to {node}", guest.sim);
+        let told = DeviceMessage { id: id::TERMINAL_CONTROL, serial: self.session.next_serial() };
+        guest.trace = self.desk.sent(guest.trace, node, guest.terminal, |login| StepTaken {
+            phone: Some(guest.sim.clone()),
+            terminal: Some(guest.terminal),
+            gateway_address: Some(Advertise { host: Some(host.clone()), port: dial.port }),
+            ..StepTaken::now(Step::Returned, login, Party::Terminal(guest.sim.clone()), Message::Device(told))
+        });
         let downlink = Downlink { id: id::TERMINAL_CONTROL, body: body.into() };
         self.session.command(Instant::now(), SWITCH_TOKEN, downlink);
         self.desk.counters.redirects.one();
-        tracing::info!(terminal.sim = %guest.sim, node = %node, "terminal {} is sent to {node}", guest.sim);
         Stage::Told(guest)
+    }
+
+    /// The terminal said `said` to get a gateway, and is answered.
+    fn asked(
+        &self,
+        begun: SystemTime,
+        sim: &Sim,
+        said: DeviceMessage,
+        answer: DeviceMessage,
+    ) -> Option<StepTaken> {
+        let (terminal, login) = (Party::Terminal(sim.clone()), self.desk.trace.node()?);
+        Some(StepTaken {
+            answer: Some(answer),
+            phone: Some(sim.clone()),
+            terminal_address: Some(self.peer.ip().to_canonical()),
+            begun,
+            ..StepTaken::now(Step::Asks, terminal, login, Message::Device(said))
+        })
+    }
+
+    /// Records how the guest asked for its gateway and got one since `admitted`.
+    fn assigned(
+        &mut self,
+        guest: &Guest,
+        asked: Option<StepTaken>,
+        admitted: SystemTime,
+    ) -> Option<Traceparent> {
+        let trace = &self.desk.trace;
+        let asked = self.registered.take().into_iter().chain(asked).fold(None, |last, step| {
+            trace.record(last, |_| StepTaken { terminal: Some(guest.terminal), ..step })
+        });
+        let Assignment { node, dial, .. } = &guest.assignment;
+        trace.record(asked, |login| StepTaken {
+            phone: Some(guest.sim.clone()),
+            terminal: Some(guest.terminal),
+            gateway_address: Some(dial.clone()),
+            begun: admitted,
+            ..StepTaken::now(
+                Step::Assigned,
+                login.clone(),
+                login,
+                Message::Words(format!("assigned to {node}").into()),
+            )
+        })
     }
 
     /// What the terminal says to that.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::terminal::Door;
-use cluster::Placement;
 use cluster::dispatch::Dispatch;
 use cluster::proxy::ClusterSecret;
+use cluster::trace::{Heralds, Party, StepTaken, Trace, Traceparent};
+use cluster::{NodeId, Placement};
 use db::{DatabaseState, Db};
+use model::TerminalId;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -26,9 +28,26 @@ pub(crate) struct Desk {
     pub(crate) secret: ClusterSecret,
     pub(crate) clients: Arc<dyn Clients>,
     pub(crate) placement: Arc<dyn Placement>,
+    pub(crate) trace: Trace,
+    pub(crate) heralds: Arc<dyn Heralds>,
     pub(crate) stubborn: Stubborn,
     pub(crate) splices: Semaphore,
     pub(crate) counters: Arc<Counters>,
+}
+
+impl Desk {
+    /// Records the step that sends `terminal` to `gateway`, and has the gateway told by which step it comes.
+    pub(crate) fn sent(
+        &self,
+        after: Option<Traceparent>,
+        gateway: &NodeId,
+        terminal: TerminalId,
+        taken: impl FnOnce(Party) -> StepTaken,
+    ) -> Option<Traceparent> {
+        let context = self.trace.record(after, taken)?;
+        self.heralds.on_its_way(gateway, terminal, context);
+        Some(context)
+    }
 }
 
 /// Looks whether the database is back, each time that it was found away, until `stop`.

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use access::terminal::{AuthCodes, Door};
 use cluster::dispatch::{Arrivals, Dispatch};
 use cluster::proxy::ClusterSecret;
+use cluster::trace::{Heralds, Trace};
 use cluster::{Counts as _, Placement};
 use db::{DatabaseState, Db};
 use tokio::net::TcpListener;
@@ -55,6 +56,10 @@ pub struct Deps {
     pub clients: Arc<dyn Clients>,
     /// Which media server.
     pub placement: Arc<dyn Placement>,
+    /// Who is told how terminals come.
+    pub trace: Trace,
+    /// What tells a gateway which terminals were sent to it.
+    pub heralds: Arc<dyn Heralds>,
 }
 
 /// Why a login server did not start.
@@ -91,7 +96,7 @@ impl Login {
         let addr = settings.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| StartError::Listen { addr, source })?;
-        let Deps { db, codes, dispatch, secret, clients, placement } = deps;
+        let Deps { db, codes, dispatch, secret, clients, placement, trace, heralds } = deps;
         let database = Arc::new(DatabaseState::default());
         let desk = Arc::new(Desk {
             door: Door::new(db.clone(), Arc::clone(&database), codes, settings.admission),
@@ -101,6 +106,8 @@ impl Login {
             secret,
             clients,
             placement,
+            trace,
+            heralds,
             stubborn: Stubborn::default(),
             counters: Arc::new(Counters::default()),
         });

@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use chrono::Utc;
 use cluster::dispatch::Assignment;
 use cluster::proxy::Spliced;
+use cluster::trace::{Message, Party, Step, StepTaken, Traceparent};
 use model::{Sim, TerminalId};
 use protocol::jt808::message::{GeneralReply, ReplyResult};
 use protocol::jt808::{Deframer, FrameSettings, id};
@@ -46,6 +47,8 @@ pub(crate) struct Passage {
     pub(crate) assignment: Assignment,
     /// The serial number of the authentication that `heard` begins with.
     pub(crate) serial: u16,
+    /// The last step of its way, where that is traced.
+    pub(crate) trace: Option<Traceparent>,
     pub(crate) heard: Vec<u8>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
@@ -120,6 +123,7 @@ impl Drop for Present<'_> {
 async fn reach(desk: &Desk, passage: &mut Passage) -> Option<TcpStream> {
     let within = Duration::from_secs(desk.settings.splice_connect_within_s);
     for attempt in 1..=TRIES {
+        passage.trace = trace_carried(desk, passage);
         let dial = &passage.assignment.dial;
         let host = dial.host.clone().unwrap_or_else(|| passage.local.ip().to_string());
         match timeout(within, TcpStream::connect((host, dial.port))).await {
@@ -135,6 +139,17 @@ async fn reach(desk: &Desk, passage: &mut Passage) -> Option<TcpStream> {
         }
     }
     None
+}
+
+/// The terminal is carried to its gateway. Recorded before it is there, so that the gateway hears of it first.
+fn trace_carried(desk: &Desk, passage: &Passage) -> Option<Traceparent> {
+    let Passage { terminal, sim, assignment: Assignment { node, dial, .. }, .. } = passage;
+    desk.sent(passage.trace, node, *terminal, |login| StepTaken {
+        phone: Some(sim.clone()),
+        terminal: Some(*terminal),
+        gateway_address: Some(dial.clone()),
+        ..StepTaken::now(Step::Returned, login, Party::Node(node.clone()), Message::Words("spliced".into()))
+    })
 }
 
 fn prepare(gateway: &TcpStream) -> io::Result<()> {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::BytesMut;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
+use cluster::trace::Trace;
 use cluster::{Bus, Events};
 use db::private::{PrivateServer, PrivateSettings};
 use db::{Db, DbSettings};
@@ -73,7 +74,7 @@ async fn measure(what: &Positions, db: &Db, folder: &std::path::Path) -> Result<
     };
     let key = AuthKey { id: 1, secret: rand::random() };
     let codes = AuthCodes::new(key, Vec::new());
-    let deps = gateway::Deps { db: db.clone(), events, codes };
+    let deps = gateway::Deps { db: db.clone(), events, codes, trace: Trace::off() };
     let gateway = Box::pin(gateway::Gateway::start(settings, deps)).await.context("start the gateway")?;
 
     let (acknowledged, mut times_us) = report_for(what, gateway.addr()).await?;

@@ -14,7 +14,7 @@ use super::roles::Roles;
 use crate::member::Seals;
 
 /// The name of a node that is alone.
-fn name() -> NodeId {
+pub(super) fn name() -> NodeId {
     "motorcade".parse().expect("a name")
 }
 

@@ -21,7 +21,8 @@ pub(super) async fn start(ground: &Ground) -> Result<gateway::Gateway> {
         }
         None => alone::gateway(secrets.splices()?),
     };
-    let deps = gateway::Deps { db: ground.db.clone(), events: ground.events(), codes: secrets.auth_codes()? };
+    let (codes, trace) = (secrets.auth_codes()?, ground.trace.clone());
+    let deps = gateway::Deps { db: ground.db.clone(), events: ground.events(), codes, trace };
     Box::pin(gateway::Gateway::join(settings, deps, membership)).await.context("start the gateway")
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use access::Access;
 use cluster::dispatch::Dispatch;
+use cluster::trace::Trace;
 use cluster::{Bus, Events, Nodes, Placement, Terminals};
 use db::Db;
 
@@ -25,6 +26,7 @@ pub(super) struct Ground {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     /// None where the node is alone.
     pub(super) member: Option<Member>,
+    pub(super) trace: Trace,
 }
 
 /// The seams as the roles of this process see them: what answers may stand here or on another node.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::api::{Api, Certificate};
-use ::cluster::{Alone, AloneNodes, Bus, Terminals};
+use ::cluster::{Alone, AloneNodes, Bus, NodeId, Terminals};
 use ::gateway::Gateway;
 use ::login::Login;
 use ::media::MediaServer;
@@ -38,6 +38,7 @@ use crate::load::LoadMeter;
 use crate::member::{Joined, Member};
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
+use crate::trace::Tracing;
 use ground::{Ground, Seams};
 use roles::Roles;
 
@@ -80,6 +81,7 @@ struct Node {
     load: Option<LoadMeter>,
     care: Care,
     database: Database,
+    tracing: Tracing,
     ground: Ground,
     _certificate: Option<Certificate>,
 }
@@ -103,7 +105,9 @@ impl Node {
     /// What the roles stand on; none of them runs yet.
     async fn prepare(config: Config, roles: Roles, data: &Path) -> Result<Self> {
         std::fs::create_dir_all(data).with_context(|| format!("make the data folder {}", data.display()))?;
-        let member = Member::prepare(&config)?;
+        let tracing = Tracing::start(&config.trace, name(&config))?;
+        let trace = tracing.trace().clone();
+        let member = Member::prepare(&config, &trace)?;
         roles.check(member.is_none())?;
         let secrets = match (&member, &config.cluster.certs) {
             (Some(_), Some(shared)) => Secrets::read(shared)?,
@@ -125,7 +129,7 @@ impl Node {
             }
         };
         let bus = Arc::new(Bus::default());
-        let ground = Ground { config, data: data.to_owned(), secrets, db, access, bus, tls, member };
+        let ground = Ground { config, data: data.to_owned(), secrets, db, access, bus, tls, member, trace };
         Ok(Self {
             demo: None,
             api: None,
@@ -138,6 +142,7 @@ impl Node {
             load: None,
             care,
             database,
+            tracing,
             ground,
             _certificate: certificate,
         })
@@ -189,7 +194,7 @@ impl Node {
         self.load = Some(load);
 
         if let (true, Some(dispatch)) = (roles.login, &seams.dispatch) {
-            let login = login::start(ground, &seams, dispatch).await?;
+            let login = login::start(ground, &seams, dispatch, gateway).await?;
             doors.opens(login.control());
             self.login = Some(login);
         }
@@ -276,9 +281,16 @@ impl Node {
         if let Some(metrics) = self.metrics {
             metrics.stop();
         }
+        self.tracing.stop().await;
         self.care.stop();
         self.database.stop().await
     }
+}
+
+/// The name of the node that is configured.
+fn name(config: &Config) -> NodeId {
+    let of_a_cluster = config.cluster.node.clone().filter(|_| !config.etcd.endpoints.is_empty());
+    of_a_cluster.unwrap_or_else(alone::name)
 }
 
 /// Addresses are shown as a program on this machine dials them.

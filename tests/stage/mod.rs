@@ -233,6 +233,7 @@ impl Stage {
             db: database.db().clone(),
             events: Arc::clone(&bus) as _,
             codes: AuthCodes::new(AuthKey { id: 1, secret: [7; 32] }, Vec::new()),
+            trace: cluster::trace::Trace::off(),
         };
         let gateway = Gateway::start(settings, deps).await.expect("the gateway starts");
         let gate = Arc::new(Gate {

@@ -16,7 +16,7 @@ fn unopened(since_ms: i64) -> LinkStamp {
 }
 
 fn up(terminal: i64, stamp: LinkStamp) -> LinkChange {
-    LinkChange { terminal: TerminalId(terminal), stamp, is_up: true }
+    LinkChange { terminal: TerminalId(terminal), stamp, is_up: true, trace: None }
 }
 
 fn down(terminal: i64, stamp: LinkStamp) -> LinkChange {

@@ -6,6 +6,7 @@
 mod copies;
 mod events;
 mod follow;
+mod heralds;
 mod links;
 mod lookout;
 mod media;
@@ -15,6 +16,7 @@ mod terminals;
 
 pub use copies::{CopyMates, RemoteCopies};
 pub use events::RemoteEvents;
+pub use heralds::RemoteHeralds;
 pub use links::RemoteLinks;
 pub use lookout::{Lookout, SightingsSeen};
 pub use media::RemoteMedia;

@@ -30,13 +30,13 @@ use tracing::debug;
 use crate::tls::{Pass, dns_name};
 use crate::wire::codec::{Json, Parcel, Wire};
 use crate::wire::message::{
-    Adopt, AskLink, AskStatus, BatchHead, CLOCK_HEADER, Call, Disconnect, GatewayOf, GiveOrder, Keep,
-    NodeStatus, REQUEST_HEADER, STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo,
+    Adopt, AskLink, AskStatus, BatchHead, CLOCK_HEADER, Call, Disconnect, Expect, GatewayOf, GiveOrder, Keep,
+    NodeStatus, REQUEST_HEADER, STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo, TRACE_HEADER,
 };
 use crate::wire::{ALIVE_WITHIN, SILENT_FOR};
 use crate::{
     Advertise, Batch, CopyError, Credentials, Epoch, Incarnation, MediaError, NodeId, Order, OrderError,
-    RequestId, Stamper,
+    RequestId, Stamper, trace,
 };
 
 /// How long a connection may take: name, TCP and TLS.
@@ -171,6 +171,12 @@ impl Peer {
         Ok(self.call::<GatewayOf>(Json(terminal)).await?.0)
     }
 
+    /// Tells it that `terminal` is on its way to it, by the step that this is done [within](trace::within):
+    /// [`Expects::expect`](trace::Expects::expect).
+    pub async fn expect(&self, terminal: TerminalId) -> Result<(), CallError> {
+        self.call::<Expect>(Json(terminal)).await.map(|Json(())| ())
+    }
+
     /// A picture of a stream that it runs: [`Media::snapshot`](crate::Media::snapshot).
     pub async fn snapshot(&self, stream: StreamKey) -> Result<Result<Vec<u8>, MediaError>, CallError> {
         let Parcel { head, bytes } = self.call::<Snapshot>(Json(stream)).await?;
@@ -268,6 +274,10 @@ impl Peer {
         if let Some(id) = RequestId::current() {
             let id = AsciiMetadataValue::try_from(id.to_string()).expect("letters, digits and -");
             request.metadata_mut().insert(REQUEST_HEADER, id);
+        }
+        if let Some(context) = trace::current() {
+            let context = AsciiMetadataValue::try_from(context.to_string()).expect("digits are ASCII");
+            request.metadata_mut().insert(TRACE_HEADER, context);
         }
         request
     }

@@ -1,6 +1,7 @@
 //! The calls of the service `motorcade.Node`: their paths, what goes there and comes back, their bounds.
 //!
-//! What they mean stands at the seams that they carry; a change here is a new [`DIALECT`](crate::DIALECT).
+//! What they mean stands at the seams that they carry; a change here is a new [`DIALECT`](crate::DIALECT), unless either
+//! side can do without it, as all can without traces.
 
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub const STAMP_HEADER: &str = "motorcade-call";
 
 /// The header that names the [request](crate::RequestId) for which a call is made, if it is made for one.
 pub(crate) const REQUEST_HEADER: &str = "motorcade-request";
+
+/// The header that carries the [`Traceparent`](crate::trace::Traceparent) of what a call is a part of, if it is of any.
+pub const TRACE_HEADER: &str = "traceparent";
 
 /// The header in which a refusal tells the clock of the node that refused, Unix milliseconds.
 pub(crate) const CLOCK_HEADER: &str = "motorcade-clock";
@@ -88,6 +92,10 @@ call!(
 call!(
     /// [`Holders::holder_of`](crate::Holders::holder_of).
     GatewayOf, "gateway_of", TerminalId => Option<NodeId>, within 5 s
+);
+call!(
+    /// [`Expects::expect`](crate::trace::Expects::expect); its context is the call's.
+    Expect, "expect", TerminalId => (), within 2 s
 );
 call!(
     /// An order of the leader.

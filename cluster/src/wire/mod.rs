@@ -6,6 +6,6 @@ pub(crate) mod codec;
 pub(crate) mod message;
 mod serve;
 
-pub use message::{NodeStatus, STAMP_HEADER};
+pub use message::{NodeStatus, STAMP_HEADER, TRACE_HEADER};
 pub(crate) use serve::{ALIVE_WITHIN, SILENT_FOR};
 pub use serve::{NodeServer, Served, StatusFn};

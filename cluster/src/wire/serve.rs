@@ -33,9 +33,10 @@ use tracing::{Instrument as _, debug, info_span, warn};
 use super::codec::{Json, Parcel, Wire};
 use super::message::{
     Adopt, AskLink, AskStatus, BatchHead, CLOCK_HEADER, Call, Disconnect, EVENTS_PER_MESSAGE, EventTold,
-    FollowEvents, FollowLinks, GatewayOf, GiveOrder, Keep, LINKS_PER_MESSAGE, LinksTold, NodeStatus,
-    REQUEST_HEADER, STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo,
+    Expect, FollowEvents, FollowLinks, GatewayOf, GiveOrder, Keep, LINKS_PER_MESSAGE, LinksTold, NodeStatus,
+    REQUEST_HEADER, STAMP_HEADER, SendCommand, Snapshot, Stored, StoredUpTo, TRACE_HEADER,
 };
+use crate::trace::{self, Expects, Traceparent};
 use crate::{
     Batch, Bus, Callers, Copies, Credentials, Epoch, Fence, Holders, Lagged, LinkChanges, LinkStamp, Links,
     Media, Newcomer, Newcomers, NodeId, OrderError, Orders, RequestId, Stamp, StampError, Terminals,
@@ -92,6 +93,8 @@ pub struct Served {
     pub copies: Option<Arc<dyn Copies>>,
     /// What the leader may tell it to do.
     pub orders: Option<Arc<dyn Orders>>,
+    /// Who is told which terminals are on their way to it.
+    pub expects: Option<Arc<dyn Expects>>,
 }
 
 impl Served {
@@ -107,6 +110,7 @@ impl Served {
             media: None,
             copies: None,
             orders: None,
+            expects: None,
         }
     }
 }
@@ -206,7 +210,10 @@ impl Desk {
         let called = Arc::clone(&caller);
         let service = service_fn(move |request: Request<Incoming>| {
             let (desk, caller) = (Arc::clone(&self), Arc::clone(&called));
-            async move { Ok::<_, Infallible>(desk.answer(&caller, request).await) }
+            async move {
+                let context = context_of(request.headers());
+                Ok::<_, Infallible>(trace::within(context, desk.answer(&caller, request)).await)
+            }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -281,6 +288,16 @@ impl Desk {
             GatewayOf::PATH => {
                 unary::<GatewayOf, _, _>(request, |Json(terminal)| async move {
                     Ok(Json(has(&served.holders, "directory of terminals")?.holder_of(terminal)))
+                })
+                .await
+            }
+            Expect::PATH => {
+                unary::<Expect, _, _>(request, |Json(terminal)| async move {
+                    let expects = has(&served.expects, "gateway that traces")?;
+                    if let Some(context) = trace::current() {
+                        expects.expect(terminal, context);
+                    }
+                    Ok(Json(()))
                 })
                 .await
             }
@@ -368,6 +385,11 @@ impl Desk {
         self.callers.lock().admit(&stamp, Utc::now()).map_err(refusal)?;
         Ok(stamp.from)
     }
+}
+
+/// Which trace a call is a part of. One that cannot be read is none: no call fails for it.
+fn context_of(headers: &HeaderMap) -> Option<Traceparent> {
+    headers.get(TRACE_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 /// Tells the caller why, and what time it is here.

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cluster::trace::{Expects, Heralds as _, Traceparent, within};
 use cluster::{
     Batch, CallError, Copies, CopyError, CopyMates, CopyPeer, Epoch, Fence, Incarnation, Leader, Media,
-    MediaError, NodeId, Order, OrderError, Orders, RemoteCopies, RemoteMedia, RemoteTerminals, RequestId,
-    Role, Terminals,
+    MediaError, NodeId, Order, OrderError, Orders, RemoteCopies, RemoteHeralds, RemoteMedia, RemoteTerminals,
+    RequestId, Role, Terminals,
 };
 use model::{Channel, Command, Profile, Reply, SendError, StreamKey, TerminalId, TerminalLink};
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::support::{Directory, Gateway, SOON, Stage, name};
@@ -367,4 +369,35 @@ async fn what_a_node_has_not_is_said_clearly() {
         assert_eq!(error.to_string(), format!("gw1 refused the call: this node has no {what}"));
     }
     assert!(matches!(api1.peers.peer(&name("gw7")), Err(CallError::NotMember(_))));
+}
+
+/// Passes on what it is told.
+struct Door(mpsc::UnboundedSender<(TerminalId, Traceparent)>);
+
+impl Expects for Door {
+    fn expect(&self, terminal: TerminalId, context: Traceparent) {
+        self.0.send((terminal, context)).expect("the test listens");
+    }
+}
+
+#[tokio::test]
+async fn a_call_carries_the_trace_that_it_is_a_part_of() {
+    let stage = Stage::new();
+    let (door, mut told) = mpsc::unbounded_channel();
+    let door = Arc::new(Door(door));
+    let gw1 = stage.node("gw1", &[Role::Gateway], |served| served.expects = Some(door)).await;
+    let login1 = stage.node("login1", &[Role::Login], |_| {}).await;
+    let context =
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse::<Traceparent>().expect("one");
+    let peer = login1.peers.peer(gw1.id()).expect("a member");
+    within(Some(context), peer.expect(TerminalId(1))).await.expect("answered");
+    assert_eq!(told.try_recv(), Ok((TerminalId(1), context)));
+    peer.expect(TerminalId(2)).await.expect("answered");
+    assert!(told.try_recv().is_err(), "a part of none");
+
+    let heralds = RemoteHeralds::new(None, Arc::clone(&login1.peers));
+    heralds.on_its_way(&name("gw2"), TerminalId(3), context);
+    heralds.on_its_way(gw1.id(), TerminalId(4), context);
+    let next = timeout(SOON, told.recv()).await.expect("soon");
+    assert_eq!(next, Some((TerminalId(4), context)), "a gateway that is not there holds nobody up");
 }

@@ -192,6 +192,7 @@ async fn links_are_told_whole_and_then_as_they_change() {
         terminal: TerminalId(3),
         stamp: LinkStamp { epoch: None, since_ms: i64::MIN },
         is_up: false,
+        trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().ok(),
     };
     change.send(down).expect("followed");
     assert_eq!(hear().await, Heard::Change(name("gw1"), down));

@@ -3,21 +3,23 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use access::terminal::{Authentication, Registration, control_form};
 use bytes::Bytes;
 use chrono::Utc;
+use cluster::trace::{DeviceMessage, Message, Party, Step, StepTaken};
 use model::{Event as PlatformEvent, Presence, Sim, TerminalId};
 use parking_lot::Mutex;
 use protocol::jt808::message::ControlForm;
 use protocol::jt808::server::{RegisterResult, ReplyTo};
-use protocol::jt808::{Edition, Phone};
+use protocol::jt808::{Edition, Phone, id};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Conn, End, Linked};
 use crate::alarm::Seen;
+use crate::course::{Course, STEPS_MAX};
 use crate::link::{Code, Link};
 use crate::trouble::Trouble;
 
@@ -40,8 +42,12 @@ impl Conn {
     ) -> Result<(), End> {
         self.bound_attempts()?;
         let sim = Sim::from_bcd(phone.as_bytes());
+        self.trace_heard(id::REGISTER, &to, &sim);
         match self.gate.door.register(&sim, edition, &body, &self.peer.ip().to_string()).await {
             Registration::Done { code } => {
+                if self.linked.is_none() {
+                    self.trace_answer(id::REGISTER_ANSWER, &sim);
+                }
                 self.session.registered(Instant::now(), to, RegisterResult::Done, Some(code.as_bytes()));
                 Ok(())
             }
@@ -69,13 +75,18 @@ impl Conn {
     ) -> Result<(), End> {
         self.bound_attempts()?;
         let sim = Sim::from_bcd(phone.as_bytes());
+        self.trace_heard(id::AUTHENTICATE, &to, &sim);
         match self.gate.door.authenticate(&sim, &code).await {
             Authentication::Admitted { terminal, unchecked, redirect_form } => {
                 self.attempts = 0;
                 self.newcomer = None;
                 if self.linked.as_ref().is_none_or(|linked| linked.terminal != terminal) {
+                    if let Some(heard) = self.steps.last_mut() {
+                        heard.ended = SystemTime::now();
+                    }
                     let form = control_form(redirect_form.unwrap_or(self.gate.settings.redirect_form));
-                    self.open_link(terminal, sim, edition, unchecked, Code::of(&code), form).await;
+                    self.open_link(terminal, sim.clone(), edition, unchecked, Code::of(&code), form).await;
+                    self.trace_answer(id::PLATFORM_REPLY, &sim);
                 }
                 self.session.authenticated(Instant::now(), to, true);
                 Ok(())
@@ -122,6 +133,7 @@ impl Conn {
             unchecked,
             newest: watch::Sender::default(),
             orders: self.orders_in.clone(),
+            course: Course::of(std::mem::take(&mut self.steps)),
             attributes: watch::Sender::default(),
             close: self.close.clone(),
             ended: CancellationToken::new(),
@@ -141,6 +153,52 @@ impl Conn {
         if !self.gate.database.is_away() && self.gate.spool.bytes() == 0 {
             let known = newest.wait_for(Option::is_some);
             let _ = tokio::time::timeout(SESSION_WITHIN, known).await;
+        }
+    }
+
+    /// A message by which the terminal wants to be known.
+    fn trace_heard(&mut self, id: u16, to: &ReplyTo, sim: &Sim) {
+        if self.linked.is_some() {
+            // On its way no longer: it repeats itself.
+            return;
+        }
+        let message = DeviceMessage { id, serial: to.serial() };
+        self.trace(Step::Registers, message, sim);
+    }
+
+    /// The answer that is about to be sent.
+    fn trace_answer(&mut self, id: u16, sim: &Sim) {
+        let message = DeviceMessage { id, serial: self.session.next_serial() };
+        self.trace(Step::Answered, message, sim);
+    }
+
+    /// Records a step, or keeps it until it is known whose it is.
+    fn trace(&mut self, step: Step, message: DeviceMessage, sim: &Sim) {
+        if !self.gate.trace.is_on() {
+            return;
+        }
+        // The gateway's answer to what a login server repeats is for that alone.
+        let is_for_carrier = self.is_spliced && step == Step::Answered;
+        let terminal = if is_for_carrier { Party::Carrier } else { Party::Terminal(sim.clone()) };
+        let peer = self.peer.ip().to_canonical();
+        let taken = move |gateway: Party| {
+            let (from, to) = if step == Step::Answered { (gateway, terminal) } else { (terminal, gateway) };
+            StepTaken {
+                phone: Some(sim.clone()),
+                terminal_address: Some(peer),
+                ..StepTaken::now(step, from, to, Message::Device(message))
+            }
+        };
+        match &self.linked {
+            Some(Linked { terminal, link, .. }) => {
+                link.course.record(&self.gate.trace, &self.gate.awaited, *terminal, taken);
+            }
+            None => {
+                if self.steps.len() >= STEPS_MAX {
+                    self.steps.remove(0);
+                }
+                self.steps.extend(self.gate.trace.node().map(taken));
+            }
         }
     }
 

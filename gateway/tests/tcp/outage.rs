@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::support::{Device, WITHIN, World, at, codes, location, wait_for};
 use access::terminal::Admission;
+use cluster::trace::Trace;
 use cluster::{Bus, EventStream};
 use futures_util::StreamExt as _;
 use gateway::{Deps, Gateway};
@@ -72,7 +73,7 @@ async fn what_was_stored_and_never_told_is_told_when_it_comes_again() {
     settings.spool_dir = world.folder.path().join("other");
     settings.node = "other".to_owned();
     let db = world.database.db().clone();
-    let deps = Deps { db, events: Arc::new(Bus::default()), codes: codes() };
+    let deps = Deps { db, events: Arc::new(Bus::default()), codes: codes(), trace: Trace::off() };
     let other = Gateway::start(settings, deps).await.expect("starts");
     let mut again = Device::online(other.addr(), SIM).await;
     again.report(&location(at(1), 0b10, 1)).await;

@@ -24,7 +24,7 @@ async fn a_terminal_is_sent_to_its_gateway_and_goes() {
     let arrivals = login.arrivals();
     assert_eq!(login.control().awaited(), 1);
     let stamp = LinkStamp { epoch: Some(1), since_ms: 1 };
-    arrivals.told(&node("gw1"), LinkChange { terminal, stamp, is_up: true });
+    arrivals.told(&node("gw1"), LinkChange { terminal, stamp, is_up: true, trace: None });
     assert_eq!(login.control().awaited(), 0);
     gateway.assert_quiet().await;
     login.shutdown().await;

@@ -36,6 +36,7 @@ impl Drive {
             db: server.database.db().clone(),
             events: Arc::clone(&server.events) as _,
             codes: AuthCodes::new(AuthKey { id: 1, secret: [7; 32] }, Vec::new()),
+            trace: cluster::trace::Trace::off(),
         };
         let gateway = Gateway::start(settings, deps).await.expect("the gateway starts");
         let fleets = tenants

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use access::terminal::{Admission, AuthCodes, AuthKey};
 use chrono::{DateTime, TimeDelta, Utc};
+use cluster::trace::Trace;
 use cluster::{Bus, Events as _};
 use db::testing::{Switch, TestDb};
 use db::{Db, DbSettings, PoolSettings, Terminal};
@@ -72,7 +73,7 @@ impl World {
     }
 
     pub fn deps(&self) -> Deps {
-        Deps { db: self.db.clone(), events: Arc::clone(&self.bus) as _, codes: codes() }
+        Deps { db: self.db.clone(), events: Arc::clone(&self.bus) as _, codes: codes(), trace: Trace::off() }
     }
 
     pub async fn start(&self) -> Gateway {

@@ -13,6 +13,7 @@ use access::terminal::{Admission, AuthCodes, AuthKey};
 use async_trait::async_trait;
 use cluster::dispatch::{Candidate, Candidates, Dispatch, Gateways, Unfit};
 use cluster::proxy::ClusterSecret;
+use cluster::trace::{HeraldHere, Heralds, Trace};
 use cluster::{Advertise, Holders, MediaServer, NodeId, Placement};
 use db::testing::TestDb;
 use login::{Clients, Deps, Login, Refusal, Settings, Stats};
@@ -114,6 +115,8 @@ pub struct World {
     pub database: TestDb,
     pub fleet: Arc<Fleet>,
     pub settings: Settings,
+    pub trace: Trace,
+    pub heralds: Arc<dyn Heralds>,
 }
 
 impl World {
@@ -123,7 +126,8 @@ impl World {
             admission: Admission::Known,
             ..Settings::default()
         };
-        Self { database: TestDb::new().await, fleet: Arc::default(), settings }
+        let heralds = Arc::new(HeraldHere(None));
+        Self { database: TestDb::new().await, fleet: Arc::default(), settings, trace: Trace::off(), heralds }
     }
 
     /// One login server, one gateway `gw1`, one known terminal.
@@ -149,6 +153,8 @@ impl World {
             secret: secret(),
             clients: Arc::new(People),
             placement: Arc::new(Studio),
+            trace: self.trace.clone(),
+            heralds: Arc::clone(&self.heralds),
         };
         Login::start(self.settings.clone(), deps).await.expect("starts")
     }

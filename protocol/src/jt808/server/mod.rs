@@ -257,6 +257,11 @@ impl Session {
         self.peer.as_ref().map(|peer| &peer.phone)
     }
 
+    /// The serial number of the next message to the terminal.
+    pub fn next_serial(&self) -> u16 {
+        self.serial
+    }
+
     /// The edition of the link's header, once authenticated: 2019, or 2013 for both older ones.
     pub fn edition(&self) -> Option<Edition> {
         self.peer.map(|peer| peer.edition())

@@ -118,6 +118,13 @@ pub struct Ticket(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo(pub(super) Header);
 
+impl ReplyTo {
+    /// The serial number of the message; of its last package where it was split.
+    pub fn serial(&self) -> u16 {
+        self.0.serial
+    }
+}
+
 /// What became of positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
