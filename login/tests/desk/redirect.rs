@@ -34,7 +34,7 @@ async fn a_terminal_is_sent_to_its_gateway_and_goes() {
 async fn a_code_that_was_revoked_is_refused_as_soon_as_the_login_server_is_told() {
     let (world, login, _gateway, terminal) = World::small().await;
     let code = Device::connect(login.addr(), SIM).await.register("").await.expect("known");
-    let change = db::TerminalChange { revoke_auth: true, ..db::TerminalChange::default() };
+    let change = TerminalChange { revoke_auth: true, ..TerminalChange::default() };
     world.database.db().change_terminal(&Scope::platform(), terminal, change).await.expect("revoked");
     assert_eq!(Device::connect(login.addr(), SIM).await.authenticate(&code).await, 0, "by memory");
     login.control().forget(terminal);
