@@ -219,6 +219,25 @@ fn a_node_with_another_version() {
     });
 }
 
+/// Its lease need not lapse for others to know that it is not there.
+#[test]
+fn a_start_that_fails_leaves_the_cluster() {
+    let Some(mut cluster) = Cluster::start(&plan()) else { return };
+    let gw2 = &mut cluster.node_mut("gw2").process;
+    gw2.stop();
+    // what is started last finds its port taken: by then the node has joined
+    let runtime = gw2.machine.runtime();
+    let taken = runtime.block_on(runtime.spawn(tokio::net::TcpListener::bind("0.0.0.0:9090")));
+    let _taken = taken.expect("no panic").expect("the port is free");
+    gw2.restart();
+    let status = wait_for("the node to end", WITHIN, || gw2.ended());
+    assert!(!status.success());
+    let log = std::fs::read_to_string(&gw2.log).expect("it wrote");
+    assert_eq!(log.matches("node gw2 left the cluster").count(), 2, "once each time: {log}");
+    let key = STANDARD.encode("/motorcade/motorcade/members/gw2");
+    assert_eq!(etcd(&cluster, "kv/range", &json!({ "key": key }))["kvs"], Value::Null);
+}
+
 #[test]
 fn a_drain_that_waits_for_its_terminals_and_ends() {
     let Some(cluster) = Cluster::start(&plan()) else { return };
