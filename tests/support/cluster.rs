@@ -51,12 +51,14 @@ pub struct Process {
     pub log: PathBuf,
     start: Box<dyn Fn() -> Command>,
     child: Child,
+    /// How often it was started.
+    lives: usize,
 }
 
 impl Process {
     fn start(machine: Machine, log: PathBuf, start: impl Fn() -> Command + 'static) -> Self {
         let child = spawn(&start, &log);
-        Self { machine, log, start: Box::new(start), child }
+        Self { machine, log, start: Box::new(start), child, lives: 1 }
     }
 
     /// `kill -9`.
@@ -68,6 +70,12 @@ impl Process {
     /// Starts it again as it was.
     pub fn restart(&mut self) {
         self.child = spawn(&self.start, &self.log);
+        self.lives += 1;
+    }
+
+    /// Everything that it wrote, in all its lives.
+    pub fn words(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// How it ended; None while it runs.
@@ -218,14 +226,18 @@ impl Cluster {
 
     /// Simulated terminals that dial the login servers.
     pub fn fleet(&self, terminals: u32, args: &[&str]) -> Process {
-        let logins = self.nodes.iter().filter(|node| node.name.starts_with("login"));
-        let logins: Vec<String> =
-            logins.map(|node| format!("{}:6605", node.process.machine.address)).collect();
+        let logins = self.nodes.iter().map(|node| node.name).filter(|name| name.starts_with("login"));
+        self.fleet_to("sim", &logins.collect::<Vec<_>>(), terminals, args)
+    }
+
+    /// Simulated terminals that dial these login servers, the first one first; `name` is that of their log.
+    pub fn fleet_to(&self, name: &str, logins: &[&str], terminals: u32, args: &[&str]) -> Process {
+        let logins: Vec<String> = logins.iter().map(|login| self.node(login).at(6605).to_string()).collect();
         let mut all = vec!["sim".to_owned(), "--gateway".to_owned(), logins.join(",")];
         all.extend(["--terminals".to_owned(), terminals.to_string()]);
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
         let machine = self.cars.clone();
-        Process::start(self.cars.clone(), self.folder.path().join("sim.log"), move || {
+        Process::start(self.cars.clone(), self.folder.path().join(format!("{name}.log")), move || {
             let mut command = machine.command(env!("CARGO_BIN_EXE_motorcade"));
             command.args(&all);
             command
@@ -234,14 +246,11 @@ impl Cluster {
 }
 
 impl Node {
-    /// Waits until it serves.
+    /// Waits until it serves, in the life that it is in.
     pub fn ready(&self) {
-        let (machine, log) = (&self.process.machine, &self.process.log);
         wait_for(&format!("{} to be ready", self.name), READY_WITHIN, || {
-            let text = fs::read_to_string(log).unwrap_or_default();
-            text.contains("\"ready\":true").then_some(())
+            (self.process.words().matches("\"ready\":true").count() >= self.process.lives).then_some(())
         });
-        assert!(!machine.address.is_unspecified());
     }
 
     /// `motorcade` with `args`, run beside this node with its configuration.

@@ -105,14 +105,15 @@ impl Machine {
         self.cable(&["master", "other"]);
     }
 
-    /// Nothing that it sends to `other` goes out; what `other` sends still comes.
+    /// Nothing that it sends to `other` arrives, and it is not told; what `other` sends still comes.
     pub fn cut_towards(&self, other: &Self) {
-        self.inside(&["route", "add", "blackhole", &other.address.to_string()]);
+        let (address, nobody) = (other.address.to_string(), "02:00:00:00:00:01");
+        self.inside(&["neigh", "replace", &address, "lladdr", nobody, "dev", "eth0", "nud", "permanent"]);
     }
 
     /// Undoes [`cut_towards`](Self::cut_towards).
     pub fn mend_towards(&self, other: &Self) {
-        self.inside(&["route", "del", "blackhole", &other.address.to_string()]);
+        self.inside(&["neigh", "del", &other.address.to_string(), "dev", "eth0"]);
     }
 
     /// Resets every TCP connection that it has with another machine; both ends hear of it.
@@ -129,6 +130,26 @@ impl Machine {
     fn inside(&self, args: &[&str]) {
         ip(&[&["-n", self.namespace.as_str()], args].concat());
     }
+}
+
+/// Cuts each machine of one half from each of the other. Those that are in neither see both.
+pub fn part_halves(one: &[Machine], other: &[Machine]) {
+    for (one, other) in pairs(one, other) {
+        one.cut_towards(other);
+        other.cut_towards(one);
+    }
+}
+
+/// Undoes [`part_halves`].
+pub fn join_halves(one: &[Machine], other: &[Machine]) {
+    for (one, other) in pairs(one, other) {
+        one.mend_towards(other);
+        other.mend_towards(one);
+    }
+}
+
+fn pairs<'a>(one: &'a [Machine], other: &'a [Machine]) -> impl Iterator<Item = (&'a Machine, &'a Machine)> {
+    one.iter().flat_map(move |one| other.iter().map(move |other| (one, other)))
 }
 
 impl Drop for Network {

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
 
 pub mod cluster;
+pub mod desk;
 pub mod findings;
 pub mod machines;
 pub mod operators;
