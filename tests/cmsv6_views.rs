@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Options, PASSWORD, Platform, http};
+use support::installation::{Form, Installation};
+use support::{Options, PASSWORD, http};
 use tokio_tungstenite::tungstenite::Message;
 
 /// How long a condition may take to come true: the first cameras wait for their clips to be made.
@@ -18,8 +19,10 @@ const WITHIN: Duration = Duration::from_secs(90);
 /// The sub stream of the first channel.
 const CHANNEL: &str = "Channel=0&Stream=1";
 
+crate::in_both_forms!(the_urls_show_what_the_cameras_see_and_to_nobody_else, a_revoked_right_ends_every_view,);
+
 struct Stage {
-    platform: Platform,
+    platform: Installation,
     client: reqwest::Client,
     admin: String,
     /// The role of the account `watcher`, who may see and watch everything.
@@ -29,9 +32,8 @@ struct Stage {
 }
 
 impl Stage {
-    async fn new() -> Self {
-        let platform = tokio::task::spawn_blocking(|| Platform::start(Options::default().arg("--demo")));
-        let platform = platform.await.expect("the platform starts");
+    async fn new(form: Form) -> Option<Self> {
+        let platform = Installation::start(form, Options::default().arg("--demo")).await?;
         let mut stage = Self {
             platform,
             client: http(),
@@ -46,7 +48,7 @@ impl Stage {
         stage.role = stage.account(1, "watcher", json!(["view", "live"])).await;
         stage.session = stage.log_in("watcher").await;
         stage.device = stage.online_device().await;
-        stage
+        Some(stage)
     }
 
     async fn v1(&self, method: Method, path: &str, body: Value) -> Value {
@@ -166,9 +168,8 @@ async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(WITHIN, work).await.unwrap_or_else(|_| panic!("waited {WITHIN:?} for {what}"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_urls_show_what_the_cameras_see_and_to_nobody_else() {
-    let stage = Stage::new().await;
+async fn the_urls_show_what_the_cameras_see_and_to_nobody_else(form: Form) {
+    let Some(stage) = Stage::new(form).await else { return };
     let reply = stage.shown(&stage.flv(&stage.session)).await;
     assert_eq!(reply.headers()["content-type"], "video/x-flv");
     assert!(!reply.headers().contains_key("content-length"), "endless");
@@ -229,9 +230,8 @@ async fn the_urls_show_what_the_cameras_see_and_to_nobody_else() {
     stage.refused(&stage.hls(&stage.session).replace("_0_1.", "_32_1."), StatusCode::BAD_REQUEST, 3).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_right_ends_every_view() {
-    let stage = Stage::new().await;
+async fn a_revoked_right_ends_every_view(form: Form) {
+    let Some(stage) = Stage::new(form).await else { return };
     let mut http = stage.shown(&stage.flv(&stage.session)).await.bytes_stream();
     let url = stage.flv(&stage.session).replace("http://", "ws://");
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("a WebSocket");

@@ -11,12 +11,24 @@ use hmac::{Hmac, Mac as _};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use support::{Options, PASSWORD, Platform, http};
+use support::installation::{Form, Installation};
+use support::{Options, PASSWORD, http};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
 /// How long the demo's vehicles may take to come online, and a view to end once its right is gone.
 const WITHIN: Duration = Duration::from_secs(90);
+
+crate::in_both_forms!(
+    a_running_stream_has_a_snapshot_over_its_route,
+    another_company_s_stream_is_not_found_and_a_revoked_right_ends_running_views,
+);
+
+async fn demo(form: Form) -> Option<Installation> {
+    // The first picture waits for its clip to be made.
+    let options = Options::default().arg("--demo").env("MOTORCADE__MEDIA__START_S", "60");
+    Installation::start(form, options).await
+}
 
 /// A person's way to the API.
 struct Person {
@@ -26,7 +38,7 @@ struct Person {
 }
 
 impl Person {
-    async fn log_in(platform: &Platform, account: &str) -> Self {
+    async fn log_in(platform: &Installation, account: &str) -> Self {
         let (client, base) = (http(), platform.url(""));
         let body = json!({"account": account, "password": PASSWORD});
         let reply =
@@ -90,9 +102,8 @@ async fn account(admin: &Person, name: &str, company: &Value, permissions: &[&st
     (admin.make("/accounts", account).await, role)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_stream_has_a_snapshot_over_its_route() {
-    let platform = Platform::start(Options::default().arg("--demo"));
+async fn a_running_stream_has_a_snapshot_over_its_route(form: Form) {
+    let Some(platform) = demo(form).await else { return };
     let admin = Person::log_in(&platform, "admin").await;
     let vehicle = vehicle(&admin).await;
     let path = format!("/vehicles/{}/channels/1/snapshot", vehicle["id"]);
@@ -110,9 +121,8 @@ async fn a_running_stream_has_a_snapshot_over_its_route() {
     assert!(jpeg.starts_with(&[0xff, 0xd8, 0xff]) && jpeg.ends_with(&[0xff, 0xd9]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_company_s_stream_is_not_found_and_a_revoked_right_ends_running_views() {
-    let platform = Platform::start(Options::default().arg("--demo"));
+async fn another_company_s_stream_is_not_found_and_a_revoked_right_ends_running_views(form: Form) {
+    let Some(platform) = demo(form).await else { return };
     let admin = Person::log_in(&platform, "admin").await;
     let vehicle = vehicle(&admin).await;
     let ours = &vehicle["company_id"];
@@ -128,7 +138,7 @@ async fn another_company_s_stream_is_not_found_and_a_revoked_right_ends_running_
 }
 
 /// The platform's own tickets, at its own port; the link stays open for what comes after a refusal.
-async fn only_a_good_ticket_of_the_stream_opens_it(platform: &Platform, admin: &Person, vehicle: &Value) {
+async fn only_a_good_ticket_of_the_stream_opens_it(platform: &Installation, admin: &Person, vehicle: &Value) {
     let urls = admin.live(vehicle).await;
     for form in ["http_flv", "hls"] {
         let good = text(&urls, form);
@@ -156,8 +166,8 @@ async fn only_a_good_ticket_of_the_stream_opens_it(platform: &Platform, admin: &
 }
 
 /// A ticket that the platform signed as `ticket`, for a time that is over.
-fn expired(platform: &Platform, ticket: &str) -> String {
-    let secrets = std::fs::read_to_string(platform.data.join("secrets.json")).expect("secrets");
+fn expired(platform: &Installation, ticket: &str) -> String {
+    let secrets = std::fs::read_to_string(platform.secrets.join("secrets.json")).expect("secrets");
     let secrets: Value = serde_json::from_str(&secrets).expect("JSON");
     let secret = URL_SAFE_NO_PAD.decode(text(&secrets["access"]["tickets"][0], "secret")).expect("a secret");
     let sign = |claims: &str| {
@@ -173,7 +183,7 @@ fn expired(platform: &Platform, ticket: &str) -> String {
     sign(&format!("{rest}.{}", until - 120))
 }
 
-async fn another_company_s_stream_is_not_found(platform: &Platform, vehicle: &Value) {
+async fn another_company_s_stream_is_not_found(platform: &Installation, vehicle: &Value) {
     let stranger = Person::log_in(platform, "stranger").await;
     let path = format!("/vehicles/{}/channels/1/live", vehicle["id"]);
     assert_eq!(stranger.ask(Method::POST, &path, Some(json!({}))).await.0, 404);
@@ -198,7 +208,7 @@ async fn another_company_s_stream_is_not_found(platform: &Platform, vehicle: &Va
 
 /// A ticket outlives the sight of its stream, not the right to open it.
 async fn an_account_that_moves_away_sees_no_stream(
-    platform: &Platform,
+    platform: &Installation,
     admin: &Person,
     vehicle: &Value,
     mover: i64,
@@ -214,7 +224,12 @@ async fn an_account_that_moves_away_sees_no_stream(
     }
 }
 
-async fn a_revoked_right_ends_running_views(platform: &Platform, admin: &Person, vehicle: &Value, role: i64) {
+async fn a_revoked_right_ends_running_views(
+    platform: &Installation,
+    admin: &Person,
+    vehicle: &Value,
+    role: i64,
+) {
     let watcher = Person::log_in(platform, "watcher").await;
     let urls = watcher.live(vehicle).await;
     let flv = http().get(text(&urls, "http_flv")).send().await.expect("a view");

@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod desk;
 pub mod findings;
+pub mod installation;
 pub mod machines;
 pub mod operators;
 
@@ -18,8 +19,9 @@ use serde::Deserialize;
 /// The password of `admin` in tests.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// What `serve` prints when it is ready.
+/// What `serve` prints when it is ready: addresses of the roles that it runs, and of others [`NOWHERE`].
 #[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
 pub struct Ready {
     pub ready: bool,
     pub web: SocketAddr,
@@ -30,7 +32,25 @@ pub struct Ready {
     pub metrics: SocketAddr,
 }
 
+/// Nobody listens there.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self {
+            ready: false,
+            web: NOWHERE,
+            login: NOWHERE,
+            gateway: NOWHERE,
+            media: NOWHERE,
+            live: NOWHERE,
+            metrics: NOWHERE,
+        }
+    }
+}
+
 /// How a platform is started.
+#[derive(Clone)]
 pub struct Options {
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
