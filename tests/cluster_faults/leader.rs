@@ -1,17 +1,23 @@
-//! The login server that leads freezes while it writes: what it still writes when another one leads is refused.
+//! The login server that leads dies, is cut off, or freezes: registrations go on at another one, which leads when the lease
+//! has lapsed; what the old one still writes is refused.
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
 
-use crate::support::cluster::{Cluster, Plan};
+use crate::support::cluster::{Cluster, Plan, Process};
 use crate::support::desk::Desk;
 use crate::support::wait_for;
-use crate::{WITHIN, leader};
+use crate::trial::Trial;
+use crate::{Form, WITHIN, leader, leads, plan};
 
-/// How long the database lets a leader wait, about.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The lease of a login server that leads, unless set.
+const LEASE: Duration = Duration::from_secs(5);
+/// What a registration and a take-over may take in the full form, which runs alone; the short one tells its times only.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(2);
+const LED_WITHIN: Duration = Duration::from_secs(LEASE.as_secs() + 2);
 /// How often freezing two leaders may come too late.
 const TRIES: usize = 8;
 
@@ -19,6 +25,85 @@ const TRIES: usize = 8;
 struct Number {
     #[diesel(sql_type = BigInt)]
     number: i64,
+}
+
+#[test]
+fn another_login_server_serves_at_once_and_leads_when_the_leader_is_gone() {
+    let Some(mut trial) = Trial::start(&plan()) else { return };
+    trial.fault("the leader killed", |trial| {
+        let leader = gone(trial, "the leader killed", |process| process.kill());
+        trial.cluster.node_mut(leader).process.restart();
+        trial.cluster.node(leader).ready();
+    });
+    trial.fault("the leader's link silent", |trial| {
+        let leader = gone(trial, "the leader's link silent", |process| process.machine.cut());
+        trial.cluster.node(leader).process.machine.mend();
+    });
+    trial.fault("the leader frozen", |trial| {
+        let leader = gone(trial, "the leader frozen", |process| process.freeze());
+        let other = if leader == "login1" { "login2" } else { "login1" };
+        trial.cluster.node(leader).process.thaw();
+        wait_for("the old one to know", WITHIN, || (!leads(&trial.cluster, leader)).then_some(()));
+        assert!(leads(&trial.cluster, other));
+    });
+    trial.end("the leader gone");
+}
+
+/// Does it to the leader; a terminal that dials it first is at a gateway all the same, and the other login server leads and
+/// writes down that it is lost. Gives who led.
+fn gone(trial: &mut Trial, what: &str, end: impl FnOnce(&mut Process)) -> &'static str {
+    let led = wait_for("somebody to lead", WITHIN, || leader(&trial.cluster));
+    let other = if led == "login1" { "login2" } else { "login1" };
+    let last = "SELECT coalesce(max(id), 0) AS number FROM node_event".to_owned();
+    let before = number(&trial.desk, last);
+    let (begin, began_at) = (Instant::now(), Utc::now());
+    end(&mut trial.cluster.node_mut(led).process);
+    let newcomer = newcomer(&trial.cluster, &[led, other]);
+    let registered = wait_for("the newcomer to be at a gateway", WITHIN, || at_gateway(&trial.cluster));
+    let registered = (registered - began_at).to_std().expect("later");
+    println!("{what}: the next registration is complete after {:.2} s", registered.as_secs_f64());
+    wait_for("the other one to lead", WITHIN, || leads(&trial.cluster, other).then_some(()));
+    let taken_over = begin.elapsed();
+    println!("{what}: {other} leads after {:.1} s", taken_over.as_secs_f64());
+    let lost = format!(
+        "SELECT count(*) AS number FROM node_event WHERE id > {before} AND node = '{led}' AND kind = 'lost'"
+    );
+    wait_for("it to do its duties", WITHIN, || (number(&trial.desk, lost.clone()) == 1).then_some(()));
+    println!("{what}: {other} has written that {led} is lost after {:.1} s", begin.elapsed().as_secs_f64());
+    if trial.form == Form::Full {
+        assert!(registered < REGISTERED_WITHIN, "{registered:?}");
+        assert!(taken_over < LED_WITHIN, "{taken_over:?}");
+    }
+    drop(newcomer);
+    trial.all_back(what, begin);
+    led
+}
+
+/// A terminal that nobody has seen, with main and backup server. Its log tells what became of it.
+fn newcomer(cluster: &Cluster, logins: &[&str]) -> Process {
+    let log = cluster.folder().join("newcomer.jsonl");
+    let _ = std::fs::remove_file(&log);
+    let sim = (13_900_000_000 + Utc::now().timestamp() % 1_000_000).to_string();
+    let log = log.display().to_string();
+    let args = ["--first-sim", &sim, "--log", &log, "--connect-timeout-ms", "1000"];
+    cluster.fleet_to("newcomer", logins, 1, &args)
+}
+
+/// When it authenticated on a link to a gateway.
+fn at_gateway(cluster: &Cluster) -> Option<DateTime<Utc>> {
+    let text = std::fs::read_to_string(cluster.folder().join("newcomer.jsonl")).ok()?;
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut link_to_gateway = None;
+    for line in lines {
+        match line["what"].as_str()? {
+            "connected" if line["to"].as_str()?.ends_with(":6608") => link_to_gateway = line["link"].as_u64(),
+            "authenticated" if line["link"].as_u64() == link_to_gateway => {
+                return line["time"].as_str()?.parse().ok();
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// A leader that has begun to write is frozen between two writes and thawed when another one leads: the database refuses
@@ -65,12 +150,12 @@ fn thawed_too_late(cluster: &Cluster, desk: &Desk) -> Option<(&'static str, Stri
     let told_before = process(old).words().matches(REFUSED).count();
     drop(lock);
     let new = others().find(|login| *login != old).expect("there are three");
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + LEASE;
     while Instant::now() < until && !waits_to_write(cluster, desk, new) {
         std::thread::park_timeout(Duration::from_millis(20));
     }
     process(old).thaw();
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + LEASE;
     let mut refusal = None;
     while Instant::now() < until && refusal.is_none() {
         let words = process(old).words();

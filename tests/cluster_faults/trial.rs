@@ -1,6 +1,7 @@
 //! A cluster with a fleet that reports all the time, and what is looked at after each fault: that all terminals are back,
 //! that commands reach each of them, and, at the end, that what was acknowledged is stored, once.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ pub(crate) struct Trial {
     pub(crate) cluster: Cluster,
     pub(crate) desk: Desk,
     pub(crate) form: Form,
+    /// Where terminals dial: the login servers, unless something stands before them.
+    pub(crate) servers: Vec<SocketAddr>,
     fleet: Option<Process>,
     fleets: u64,
     seconds: Vec<(String, f64)>,
@@ -48,7 +51,8 @@ impl Trial {
         let cluster = Cluster::start(plan)?;
         let desk = Desk::at(&cluster, "api1");
         let (form, seconds, table) = (Form::chosen(), Vec::new(), Vec::new());
-        Some(Self { cluster, desk, form, fleet: None, fleets: 0, seconds, table })
+        let servers = ["login1", "login2"].map(|login| cluster.node(login).at(6605)).to_vec();
+        Some(Self { cluster, desk, form, servers, fleet: None, fleets: 0, seconds, table })
     }
 
     /// Terminals that report ten times a second, all of them at gateways and reached by commands. One in ten refuses to be
@@ -74,8 +78,7 @@ impl Trial {
         ];
         let args: Vec<&str> = args.iter().map(String::as_str).chain(manners).collect();
         let name = format!("sim{}", self.fleets);
-        let logins = ["login1", "login2"];
-        self.fleet = Some(self.cluster.fleet_to(&name, &logins, self.form.terminals(), &args));
+        self.fleet = Some(self.cluster.fleet_at(&name, &self.servers, self.form.terminals(), &args));
         self.all_back("all terminals to be there at first", Instant::now());
         self.seconds.clear();
     }

@@ -60,6 +60,43 @@ fn nothing_acknowledged_is_lost_whatever_is_cut_or_killed() {
     trial.end("gateways, links, etcd and the network in trouble");
 }
 
+/// All terminals behind proxies that delay, hold up and cut: a mobile network on a bad day.
+#[test]
+#[ignore = "takes minutes: scripts/cluster-faults"]
+fn nothing_acknowledged_is_lost_over_bad_links_either() {
+    const BAD: &str = r#"{"set":{"up":{"delay_ms":150,"jitter_ms":50,"stall_permille":5,"stall_ms":1000,"reset_permille":1},
+        "down":{"delay_ms":150,"jitter_ms":50,"stall_permille":5,"stall_ms":1000}}}"#;
+    let mut plan = plan();
+    // the terminals' machine is the second one
+    let dial = |port: u16| format!("10.77.0.2:{port}");
+    plan.env.extend([
+        ("gw1/MOTORCADE__GATEWAY__ADVERTISE", dial(7101)),
+        ("gw2/MOTORCADE__GATEWAY__ADVERTISE", dial(7102)),
+        ("gw3/MOTORCADE__GATEWAY__ADVERTISE", dial(7103)),
+    ]);
+    let Some(mut trial) = Trial::start(&plan) else { return };
+    let order = BAD.split_whitespace().collect::<String>();
+    let cluster = &trial.cluster;
+    let behind = [
+        ("gw1", 7101, 6608),
+        ("gw2", 7102, 6608),
+        ("gw3", 7103, 6608),
+        ("login1", 7201, 6605),
+        ("login2", 7202, 6605),
+    ];
+    let _proxies = behind.map(|(node, port, to)| cluster.proxy(port, cluster.node(node).at(to), &order));
+    trial.servers = [7201, 7202].map(|port| (trial.cluster.cars.address, port).into()).to_vec();
+    trial.fault("bad links, a gateway's link silent", |trial| silent(trial, "gw2"));
+    trial.fault("bad links, a gateway killed", |trial| {
+        let begin = Instant::now();
+        trial.cluster.node_mut("gw3").process.kill();
+        trial.all_back("bad links, a gateway killed", begin);
+        trial.cluster.node_mut("gw3").process.restart();
+        trial.cluster.node("gw3").ready();
+    });
+    trial.end("over bad links");
+}
+
 /// Until all terminals are at the others, and then until it is mended.
 fn silent(trial: &mut Trial, gateway: &str) {
     let machine = trial.cluster.node(gateway).process.machine.clone();

@@ -232,14 +232,35 @@ impl Cluster {
 
     /// Simulated terminals that dial these login servers, the first one first; `name` is that of their log.
     pub fn fleet_to(&self, name: &str, logins: &[&str], terminals: u32, args: &[&str]) -> Process {
-        let logins: Vec<String> = logins.iter().map(|login| self.node(login).at(6605).to_string()).collect();
-        let mut all = vec!["sim".to_owned(), "--gateway".to_owned(), logins.join(",")];
+        let logins: Vec<SocketAddr> = logins.iter().map(|login| self.node(login).at(6605)).collect();
+        self.fleet_at(name, &logins, terminals, args)
+    }
+
+    /// Simulated terminals that dial these addresses, the first one first; `name` is that of their log.
+    pub fn fleet_at(&self, name: &str, servers: &[SocketAddr], terminals: u32, args: &[&str]) -> Process {
+        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        let mut all = vec!["sim".to_owned(), "--gateway".to_owned(), servers.join(",")];
         all.extend(["--terminals".to_owned(), terminals.to_string()]);
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
         let machine = self.cars.clone();
         Process::start(self.cars.clone(), self.folder.path().join(format!("{name}.log")), move || {
             let mut command = machine.command(env!("CARGO_BIN_EXE_motorcade"));
             command.args(&all);
+            command
+        })
+    }
+
+    /// A proxy beside the terminals, to `to`, that does to its links what `order` says, a line as `sim proxy` reads it.
+    pub fn proxy(&self, port: u16, to: SocketAddr, order: &str) -> Process {
+        let listen: SocketAddr = (self.cars.address, port).into();
+        let orders = self.folder.path().join(format!("proxy{port}.orders"));
+        fs::write(&orders, format!("{order}\n")).expect("written");
+        let machine = self.cars.clone();
+        Process::start(self.cars.clone(), self.folder.path().join(format!("proxy{port}.log")), move || {
+            let mut command = machine.command("sh");
+            command.args(["-c", "exec \"$0\" sim proxy --to \"$1\" --listen \"$2\" --seed \"$3\" <\"$4\""]);
+            command.arg(env!("CARGO_BIN_EXE_motorcade"));
+            command.args([to.to_string(), listen.to_string(), port.to_string()]).arg(&orders);
             command
         })
     }
