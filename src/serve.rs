@@ -483,6 +483,7 @@ fn lead(
         leads: joined.membership.leads(),
         peers: Arc::clone(&member.peers),
         sightings: joined.lookout.sightings(),
+        holders: Arc::clone(&member.holding) as Arc<dyn cluster::Holders>,
         db: db.clone(),
         bus: Arc::clone(bus),
         own: gateway.map(|gateway| Own { orders: Arc::new(gateway.control()), copies: gateway.copies() }),
