@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use cluster::plan::{Policy, Roll, Scene, SpoolCopy, Step, plan};
 use cluster::{
-    Bus, Copies as _, Epoch, Events as _, Incarnation, Lead, NodeId, Order, Orders, Peers, RemoteCopies,
-    Sightings, SightingsSeen, View,
+    Bus, Copies as _, Epoch, Events as _, Holders, Incarnation, Lead, NodeId, Order, Orders, Peers,
+    RemoteCopies, Sightings, SightingsSeen, View,
 };
-use db::{Db, LeaderError, NodeEventKind, NodeLife};
-use model::{Event, Presence};
+use db::{Db, LeaderError, NodeEventKind, NodeLife, NodeOnRecord};
+use model::{Event, Presence, TerminalId};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
@@ -29,6 +29,8 @@ pub(crate) struct Leadership {
     pub(crate) leads: watch::Receiver<Option<Lead>>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) sightings: SightingsSeen,
+    /// Where terminals are, as their gateways tell.
+    pub(crate) holders: Arc<dyn Holders>,
     pub(crate) db: Db,
     pub(crate) bus: Arc<Bus>,
     /// This node's own gateway, if it is one: the leader does not call itself.
@@ -45,7 +47,7 @@ pub(crate) struct Own {
 #[derive(Default)]
 struct Term {
     roll: Roll,
-    /// Whether the roll has those who were there before, as the database has them.
+    /// Whether the roll and the marks have what the database knows from before.
     has_record: bool,
     /// The lives that are written down as joined, and the nodes as draining or drained.
     joined: HashSet<(NodeId, Incarnation)>,
@@ -102,20 +104,26 @@ impl Leadership {
             }
         }
         if self.epoch() == Some(epoch) {
-            self.write_down(epoch, term, &view, &sightings).await;
             self.read_record(term).await;
+        }
+        if term.has_record && self.epoch() == Some(epoch) {
+            self.write_down(epoch, term, &view, &sightings).await;
         }
     }
 
-    /// Who went while nobody led, or with the leader before, is in no View: the database knows of it. Once a term.
+    /// Who went while nobody led, or with the leader before, is in no View, and what was written of drains is not to be
+    /// written again: the database knows of both. Once a term.
     async fn read_record(&self, term: &mut Term) {
         if term.has_record {
             return;
         }
         match self.db.nodes_on_record(RECORD_MAX).await {
-            Ok(lives) => {
-                let known = |life: NodeLife| Some((life.node.parse().ok()?, Incarnation(life.incarnation)));
-                term.roll.expect(lives.into_iter().filter_map(known));
+            Ok(found) => {
+                for NodeOnRecord { life, drain } in found {
+                    let Ok(node) = life.node.parse::<NodeId>() else { continue };
+                    term.marks.extend(drain.map(|drain| (node.clone(), drain)));
+                    term.roll.expect([(node, Incarnation(life.incarnation))]);
+                }
                 term.has_record = true;
             }
             Err(error) => debug!(%error, "who was there before is not known yet"),
@@ -137,7 +145,11 @@ impl Leadership {
     async fn lose(&self, epoch: Epoch, node: &NodeId, incarnation: Incarnation) -> bool {
         match self.db.node_lost(epoch.0, &life(node, incarnation)).await {
             Ok(terminals) => {
-                for terminal in terminals {
+                // Who has come to another gateway is about to be online there.
+                let is_nowhere = |terminal: &TerminalId| {
+                    self.holders.holder_of(*terminal).is_none_or(|holder| holder == *node)
+                };
+                for terminal in terminals.into_iter().filter(is_nowhere) {
                     self.bus.publish(Event::Presence { terminal, presence: Presence::Offline });
                 }
                 true

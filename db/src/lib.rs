@@ -47,7 +47,7 @@ pub use error::DbError;
 pub use login::Rotation;
 pub use maintenance::Maintained;
 pub use migration::{migrate, revert_all, schema_version};
-pub use node::{LeaderError, NodeEvent, NodeEventKind, NodeLife};
+pub use node::{LeaderError, NodeEvent, NodeEventKind, NodeLife, NodeOnRecord};
 pub use page::{Page, Paged};
 pub use pending_terminal::{Approval, PendingTerminal};
 pub use position::{LatestPosition, Track};

@@ -47,6 +47,11 @@ impl NodeEventKind {
         }
     }
 
+    /// That which is stored as `name`.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
     /// Whether it happens once in a life of a node.
     fn is_once(self) -> bool {
         matches!(self, Self::Joined | Self::Lost | Self::Left)
@@ -77,6 +82,15 @@ pub struct NodeLife {
     pub node: String,
     /// Which life of its process.
     pub incarnation: u64,
+}
+
+/// What an earlier leader wrote of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeOnRecord {
+    /// The node, in its last life; life 0 where only terminals' sessions name it.
+    pub life: NodeLife,
+    /// What was last written of its draining; None where that never was.
+    pub drain: Option<NodeEventKind>,
 }
 
 /// Why a leader's write was not done.
@@ -114,17 +128,27 @@ struct NodeEventRow {
 impl NodeEventRow {
     fn into_event(self) -> Option<NodeEvent> {
         let Self { id, at, node, kind, epoch, detail } = self;
-        let kind = NodeEventKind::ALL.into_iter().find(|known| known.name() == kind)?;
+        let kind = NodeEventKind::named(&kind)?;
         Some(NodeEvent { id, at, node, kind, epoch, detail })
     }
 }
 
 #[derive(QueryableByName)]
-struct NodeLifeRow {
+struct RecordRow {
     #[diesel(sql_type = Text)]
     node: String,
     #[diesel(sql_type = BigInt)]
     incarnation: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    drain: Option<String>,
+}
+
+impl RecordRow {
+    fn into_record(self) -> NodeOnRecord {
+        let Self { node, incarnation, drain } = self;
+        let life = NodeLife { node, incarnation: incarnation.cast_unsigned() };
+        NodeOnRecord { life, drain: drain.and_then(|drain| NodeEventKind::named(&drain)) }
+    }
 }
 
 #[derive(QueryableByName)]
@@ -177,26 +201,27 @@ impl Db {
     ///
     /// # Errors
     /// As any query.
-    pub async fn nodes_on_record(&self, max: u32) -> Result<Vec<NodeLife>, DbError> {
-        let found: Vec<NodeLifeRow> = self
+    pub async fn nodes_on_record(&self, max: u32) -> Result<Vec<NodeOnRecord>, DbError> {
+        let found: Vec<RecordRow> = self
             .links(move |conn| {
                 Ok(sql_query(
                     "WITH latest AS (SELECT DISTINCT ON (node) node, incarnation FROM node_event \
                        WHERE kind = 'joined' ORDER BY node, id DESC), \
-                     holders AS (SELECT DISTINCT node FROM terminal WHERE online AND node IS NOT NULL) \
-                     SELECT COALESCE(l.node, h.node) AS node, COALESCE(l.incarnation, 0) AS incarnation \
-                     FROM latest l FULL JOIN holders h ON h.node = l.node \
-                     WHERE h.node IS NOT NULL OR NOT EXISTS (SELECT FROM node_event o WHERE o.node = l.node \
-                       AND o.incarnation = l.incarnation AND o.kind IN ('lost', 'left')) \
-                     ORDER BY 1 LIMIT $1",
+                     drains AS (SELECT DISTINCT ON (node) node, kind FROM node_event \
+                       WHERE kind IN ('draining', 'drained', 'undrained') ORDER BY node, id DESC), \
+                     holders AS (SELECT DISTINCT node FROM terminal WHERE online AND node IS NOT NULL), \
+                     found AS (SELECT COALESCE(l.node, h.node) AS node, COALESCE(l.incarnation, 0) AS incarnation \
+                       FROM latest l FULL JOIN holders h ON h.node = l.node \
+                       WHERE h.node IS NOT NULL OR NOT EXISTS (SELECT FROM node_event o WHERE o.node = l.node \
+                         AND o.incarnation = l.incarnation AND o.kind IN ('lost', 'left'))) \
+                     SELECT f.node, f.incarnation, d.kind AS drain FROM found f LEFT JOIN drains d ON d.node = f.node \
+                     ORDER BY f.node LIMIT $1",
                 )
                 .bind::<BigInt, _>(i64::from(max))
                 .load(conn)?)
             })
             .await?;
-        let life =
-            |row: NodeLifeRow| NodeLife { node: row.node, incarnation: row.incarnation.cast_unsigned() };
-        Ok(found.into_iter().map(life).collect())
+        Ok(found.into_iter().map(RecordRow::into_record).collect())
     }
 
     /// What happened to nodes, the latest first, for those who see the root company; nothing for others.

@@ -72,6 +72,7 @@ pub(super) fn lead(
         leads: joined.membership.leads(),
         peers: Arc::clone(&member.peers),
         sightings: joined.lookout.sightings(),
+        holders: Arc::clone(&member.holding) as Arc<dyn Holders>,
         db: ground.db.clone(),
         bus: Arc::clone(&ground.bus),
         own: gateway.map(|gateway| Own { orders: Arc::new(gateway.control()), copies: gateway.copies() }),

@@ -14,15 +14,25 @@ use crate::{Incarnation, NodeId, NodeInfo};
 /// How long until a stream that broke, or did not begin, is asked for again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether a node may be let go that left the View.
+const LET_GO_EVERY: Duration = Duration::from_secs(1);
+
 /// What is done for each other node.
 pub(super) trait Follower: Send + Sync + 'static {
     /// Whether it is done for such a node.
     fn wants(&self, info: &NodeInfo) -> bool;
 
-    /// Is done until the node left the View or came back as another life; ends by itself only to do nothing more.
+    /// Whether a node that left the View is let go now. One that is not is asked about again, and looked after meanwhile as
+    /// if it had not left.
+    fn lets_go(&self, _: &NodeId) -> bool {
+        true
+    }
+
+    /// Is done until the node left the View and was let go, or came back as another life; ends by itself only to do
+    /// nothing more.
     fn follow(self: Arc<Self>, peer: Arc<Peer>, incarnation: Incarnation) -> impl Future<Output = ()> + Send;
 
-    /// The node left the View; what was done for it has ended.
+    /// The node left the View and was let go; what was done for it has ended.
     fn gone(&self, node: &NodeId);
 }
 
@@ -40,9 +50,13 @@ async fn run<F: Follower>(peers: Arc<Peers>, follower: Arc<F>) {
             let info = &view.members.get(node)?.info;
             (*node != *peers.me() && info.speaks() && follower.wants(info)).then_some(info.incarnation)
         };
+        let goes = |node: &NodeId, incarnation| match wanted(node) {
+            Some(wanted) => wanted != incarnation,
+            None => follower.lets_go(node),
+        };
         let ended: Vec<NodeId> = tasks
             .iter()
-            .filter(|(node, (incarnation, _))| wanted(node) != Some(*incarnation))
+            .filter(|(node, (incarnation, _))| goes(node, *incarnation))
             .map(|(node, _)| node.clone())
             .collect();
         for node in ended {
@@ -64,9 +78,22 @@ async fn run<F: Follower>(peers: Arc<Peers>, follower: Arc<F>) {
                 tasks.insert(node.clone(), (incarnation, AbortOnDropHandle::new(task)));
             }
         }
-        if views.changed().await.is_err() {
-            // No View will come any more: the last one stays.
-            std::future::pending::<()>().await;
+        let stays = tasks.keys().any(|node| wanted(node).is_none());
+        let again = async {
+            if !stays {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(LET_GO_EVERY).await;
+        };
+        let changed = async {
+            if views.changed().await.is_err() {
+                // No View will come any more: the last one stays.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = changed => {}
+            () = again => {}
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Asks every other node each second how it is, and keeps what was heard.
+//! Asks every other node each second how it is, and keeps what was heard: also of one that has left the View, as long as
+//! it answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +68,12 @@ async fn look_at_oneself(me: NodeId, status: Arc<StatusFn>, table: Arc<Table>) {
 impl Follower for Table {
     fn wants(&self, _: &NodeInfo) -> bool {
         true
+    }
+
+    /// Its lease is one witness of a node's life and its answers are the other: one that answers without a lease is asked
+    /// on until it does not.
+    fn lets_go(&self, node: &NodeId) -> bool {
+        !self.sender.borrow().get(node).is_some_and(Sighting::is_in_sight)
     }
 
     async fn follow(self: Arc<Self>, peer: Arc<Peer>, incarnation: Incarnation) {

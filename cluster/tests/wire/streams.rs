@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use cluster::{
     Bus, Events, Lagged, LinkChange, LinkChanges, LinkListener, LinkStamp, Links, Lookout, NodeId,
     RemoteEvents, RemoteLinks, Role,
@@ -221,10 +222,16 @@ async fn a_node_is_in_sight_while_it_answers() {
     let addr = gw1.addr();
     gw1.stop().await;
     wait(&|seen| !seen[&name("gw1")].is_in_sight()).await;
-    let gw1 = stage.life("gw1", 2, &addr, &[Role::Gateway], |_| {}).await;
+    let mut gw1 = stage.life("gw1", 2, &addr, &[Role::Gateway], |_| {}).await;
     let back = wait(&|seen| seen.get(&name("gw1")).is_some_and(|gw1| gw1.is_in_sight())).await;
     assert_eq!(back[gw1.id()].incarnation, gw1.info.incarnation);
     stage.leave(gw1.id());
-    wait(&|seen| seen.len() == 1).await;
     until(|| login1.peers.peer(gw1.id()).is_err()).await;
+    // It answers, whatever became of its lease: nobody takes it for lost.
+    let measured_at_ms = |seen: &cluster::Sightings| seen[&name("gw1")].measured_at_ms;
+    let asked_ms = Utc::now().timestamp_millis();
+    let still = wait(&|seen| measured_at_ms(seen) > asked_ms + 2_000).await;
+    assert!(still[gw1.id()].is_in_sight());
+    gw1.stop().await;
+    wait(&|seen| seen.len() == 1).await;
 }

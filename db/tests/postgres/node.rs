@@ -1,7 +1,7 @@
 //! What a cluster's leader writes: once, and not under an epoch that is over.
 
 use db::testing::TestDb;
-use db::{LeaderError, NodeEventKind, NodeLife, Page};
+use db::{LeaderError, NodeEventKind, NodeLife, NodeOnRecord, Page};
 use model::Scope;
 
 use crate::support::terminal;
@@ -79,6 +79,7 @@ async fn the_next_leader_finds_on_record_who_was_there() {
     happens("gw1", 1, NodeEventKind::Joined).await;
     happens("gw1", 1, NodeEventKind::Lost).await;
     happens("gw1", u64::MAX, NodeEventKind::Joined).await;
+    happens("gw1", u64::MAX, NodeEventKind::Draining).await;
     happens("gw1", u64::MAX, NodeEventKind::Drained).await;
     happens("gw2", 2, NodeEventKind::Joined).await;
     happens("gw2", 2, NodeEventKind::Left).await;
@@ -91,9 +92,12 @@ async fn the_next_leader_finds_on_record_who_was_there() {
 
     let found = async |max| {
         let found = db.nodes_on_record(max).await.expect("read");
-        found.into_iter().map(|life| (life.node, life.incarnation)).collect::<Vec<_>>()
+        let told = |NodeOnRecord { life, drain }| (life.node, life.incarnation, drain);
+        found.into_iter().map(told).collect::<Vec<_>>()
     };
-    let expected = [("gw1", u64::MAX), ("gw3", 3), ("gw4", 0)].map(|(node, life)| (node.to_owned(), life));
+    let drained = Some(NodeEventKind::Drained);
+    let expected = [("gw1", u64::MAX, drained), ("gw3", 3, None), ("gw4", 0, None)]
+        .map(|(node, life, drain)| (node.to_owned(), life, drain));
     assert_eq!(found(10).await, expected);
     assert_eq!(found(2).await, expected[..2]);
 }

@@ -68,8 +68,14 @@ pub(crate) struct Copying {
 
 impl Copying {
     /// Notes in the spool's folder that this life writes there too. To be called before anything is copied.
+    ///
+    /// A disk that has no room for the note keeps nobody from being served: later lives do not know of this one then,
+    /// and what is copied of it is stored on the leader's word.
     pub(crate) fn enter(dir: &Path, me: CopyOf, peers: CopyPeers) -> std::io::Result<Self> {
-        let former = lives::enter(dir, me.incarnation)?;
+        let former = lives::former(dir, me.incarnation)?;
+        if let Err(error) = lives::enter(dir, &former, me.incarnation) {
+            tracing::error!(%error, "the spool's folder does not take a note of this life of the gateway");
+        }
         Ok(Self {
             me,
             former,
@@ -121,5 +127,23 @@ impl Copying {
 async fn changed(peers: &mut CopyPeers) {
     if peers.changed().await.is_err() {
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_takes_no_note_keeps_no_gateway_from_starting() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let me = |life| CopyOf { origin: "gw-a".parse().expect("a name"), incarnation: Incarnation(life) };
+        let peers = || watch::channel(None).1;
+        assert_eq!(Copying::enter(dir.path(), me(1), peers()).expect("entered").former, []);
+        // In place of what is written first.
+        std::fs::create_dir(dir.path().join("lives.new")).expect("made");
+        assert_eq!(Copying::enter(dir.path(), me(2), peers()).expect("starts").former, [Incarnation(1)]);
+        std::fs::remove_dir(dir.path().join("lives.new")).expect("gone");
+        assert_eq!(Copying::enter(dir.path(), me(3), peers()).expect("entered").former, [Incarnation(1)]);
     }
 }

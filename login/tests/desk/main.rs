@@ -7,3 +7,4 @@ mod locked_out;
 mod redirect;
 mod splice;
 mod support;
+mod trace;
