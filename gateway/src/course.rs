@@ -165,6 +165,10 @@ mod tests {
     #[test]
     fn so_many_are_waited_for_and_so_long() {
         let (awaited, now) = (Awaited::default(), Instant::now());
+        let counts = || {
+            let way = awaited.0.lock();
+            (way.by_terminal.len(), way.told.len())
+        };
         for number in 0..=AWAITED_MAX as i64 {
             awaited.put(now, TerminalId(number), sent());
         }
@@ -173,10 +177,10 @@ mod tests {
         assert_eq!(awaited.take(now, TerminalId(1)), None, "once");
         assert_eq!(awaited.take(now + AWAITED_FOR, TerminalId(2)), None);
         awaited.put(now + AWAITED_FOR, TerminalId(3), sent());
-        assert_eq!((awaited.0.lock().by_terminal.len(), awaited.0.lock().told.len()), (1, 1));
+        assert_eq!(counts(), (1, 1));
         for _ in 0..2 * AWAITED_MAX {
             awaited.put(now + AWAITED_FOR, TerminalId(3), sent());
         }
-        assert_eq!((awaited.0.lock().by_terminal.len(), awaited.0.lock().told.len()), (1, AWAITED_MAX));
+        assert_eq!(counts(), (1, AWAITED_MAX));
     }
 }
