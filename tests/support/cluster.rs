@@ -216,6 +216,16 @@ impl Cluster {
         line.parse().ok()
     }
 
+    /// Waits until every node has all the others in sight, so that the first terminal finds every gateway.
+    pub fn wait_for_sight(&self) {
+        let all = self.nodes.len() as u64;
+        for node in &self.nodes {
+            wait_for(&format!("{} to see every node", node.name), READY_WITHIN, || {
+                (self.metric(node.name, "motorcade_cluster_in_sight") == Some(all)).then_some(())
+            });
+        }
+    }
+
     /// How many terminals each gateway holds; one that does not answer holds none.
     pub fn spread(&self) -> Vec<(&'static str, u64)> {
         let gateways = self.nodes.iter().filter(|node| node.name.starts_with("gw"));
