@@ -72,8 +72,8 @@ fn token(cluster: &Cluster) -> String {
     })
 }
 
-fn terminals_at(cluster: &Cluster, gateway: &str) -> Option<u64> {
-    cluster.metric(gateway, "motorcade_gateway_terminals")
+fn terminals_at(cluster: &Cluster, gateway: &str) -> u64 {
+    wait_for("a gateway's metrics", WITHIN, || cluster.metric(gateway, "motorcade_gateway_terminals"))
 }
 
 #[test]
@@ -108,11 +108,14 @@ fn a_node_with_a_wrong_clock() {
     assert_eq!(shown["seen"], true, "it answers: {shown}");
     let line = status_of(&cluster, "gw2");
     assert!(line.contains("clock +1"), "{line}");
+    wait_for("the login server to know", WITHIN, || {
+        (cluster.metric("login1", "motorcade_cluster_wrong_clock") == Some(1)).then_some(())
+    });
     let _fleet = cluster.fleet(TERMINALS, &[]);
     wait_for("all terminals to be at the other gateway", WITHIN, || {
-        (terminals_at(&cluster, "gw1") == Some(u64::from(TERMINALS))).then_some(())
+        (terminals_at(&cluster, "gw1") == u64::from(TERMINALS)).then_some(())
     });
-    assert_eq!(terminals_at(&cluster, "gw2"), Some(0));
+    assert_eq!(terminals_at(&cluster, "gw2"), 0);
 
     // more than 30 s: nobody answers it, it answers nobody, and its offset is shown still
     set_clock("+45");
@@ -123,14 +126,14 @@ fn a_node_with_a_wrong_clock() {
     });
     let line = status_of(&cluster, "gw2");
     assert!(line.contains("silent") && line.contains("clock"), "{line}");
-    assert_eq!(terminals_at(&cluster, "gw2"), Some(0));
+    assert_eq!(terminals_at(&cluster, "gw2"), 0);
 
     // right again: it gets its share
     set_clock("+0");
     wait_for("the clock to be right", WITHIN, || {
         told(&cluster).filter(|node| node["sighting"]["clock_right"] == true && node["seen"] == true)
     });
-    wait_for("terminals to come", WITHIN, || terminals_at(&cluster, "gw2").filter(|count| *count > 0));
+    wait_for("terminals to come", WITHIN, || (terminals_at(&cluster, "gw2") > 0).then_some(()));
 }
 
 /// The newer session wins, wherever the older one is: its gateway hears of it from the other.
@@ -209,7 +212,7 @@ fn a_node_with_another_version() {
     // Those that were there before go on: terminals come, and the stranger gets none.
     let _fleet = cluster.fleet(TERMINALS, &[]);
     wait_for("all terminals to be at the gateway that is there", WITHIN, || {
-        (terminals_at(&cluster, "gw1") == Some(u64::from(TERMINALS))).then_some(())
+        (terminals_at(&cluster, "gw1") == u64::from(TERMINALS)).then_some(())
     });
 
     etcd(&cluster, "lease/revoke", &json!({ "ID": lease }));
@@ -271,12 +274,12 @@ fn a_drain_that_waits_for_its_terminals_and_ends() {
     // Who waits gets the answer when the last one has gone, and it has: each report is answered by where it was sent.
     let (is_done, told) = said(&mut login1.command(&["cluster", "drain", "gw1"]));
     assert!(is_done && told.ends_with("gw1 has no terminals any more\n"), "{told}");
-    assert_eq!(terminals_at(&cluster, "gw1"), Some(0));
+    assert_eq!(terminals_at(&cluster, "gw1"), 0);
     assert!(status_of(&cluster, "gw1").contains("drained"), "{}", status_of(&cluster, "gw1"));
     wait_for("all terminals to be at the other", WITHIN, || {
-        (terminals_at(&cluster, "gw2") == Some(count)).then_some(())
+        (terminals_at(&cluster, "gw2") == count).then_some(())
     });
-    assert_eq!(terminals_at(&cluster, "gw1"), Some(0), "it gets no more");
+    assert_eq!(terminals_at(&cluster, "gw1"), 0, "it gets no more");
     nothing_is_missing(&cluster, &mut fleet, &ledger);
 
     // A node that is gone keeps no mark for ever.

@@ -143,8 +143,6 @@ fn a_terminal_s_way_is_one_trace_and_its_messages_are_in_its_own_log() {
     let service = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
     collects.spawn(service.serve(COLLECTOR.parse().expect("an address")));
 
-    // a terminal that finds no gateway comes again, and its way is another one
-    cluster.wait_for_sight();
     let log = cluster.folder().join("terminals.jsonl");
     let path = log.display().to_string();
     let _fleet = cluster.fleet(TERMINALS, &["--redirect-refuse-permille", "500", "--log", &path]);

@@ -204,7 +204,8 @@ impl Roll {
     }
 
     /// Whether most of the other nodes have vanished and are not given up yet: then it is the leader that is cut
-    /// off. Those that it only knows from the record have not vanished from its sight. One other node alone proves nothing either way, and is believed to be lost when its lease lapses.
+    /// off. Those that it only knows from the record have not vanished from its sight. One other node alone proves
+    /// nothing either way, and is believed to be lost when its lease lapses.
     pub fn is_cut_off(&self, now: Instant, me: &NodeId, policy: &Policy) -> bool {
         let mut others = 0;
         let mut vanished = 0;

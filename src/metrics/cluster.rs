@@ -30,13 +30,16 @@ impl Collector for ClusterNumbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let view = self.views.borrow().clone();
         let lead = self.leads.borrow().and_then(|lead| lead.at(Instant::now()));
-        let in_sight = self.sightings.borrow().values().filter(|sighting| sighting.is_in_sight()).count();
+        let sightings = self.sightings.borrow().clone();
+        let in_sight = sightings.values().filter(|sighting| sighting.is_in_sight()).count();
+        let wrong_clock = sightings.values().filter(|sighting| !sighting.has_right_clock()).count();
         let epoch = view.leader.as_ref().map_or(0, |leader| leader.epoch.0);
         for (name, help, value) in [
             ("cluster_leads", "Whether this node leads the cluster", i64::from(lead.is_some())),
             ("cluster_epoch", "The epoch of the leader that this node knows; 0: none", epoch),
             ("cluster_members", "Nodes in the View", number(view.members.len())),
             ("cluster_in_sight", "Nodes that answer this one, itself included", number(in_sight)),
+            ("cluster_wrong_clock", "Nodes whose clock is too far from this node's", number(wrong_clock)),
             ("cluster_etcd_away", "Whether etcd does not answer", i64::from(self.away.borrow().is_some())),
         ] {
             let gauge = ConstGauge::new(value);

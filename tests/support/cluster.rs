@@ -128,7 +128,8 @@ fn spawn(start: &dyn Fn() -> Command, log: &Path) -> Child {
 }
 
 impl Cluster {
-    /// Everything started, each node ready. None where this cannot run here, with the reason on standard output.
+    /// Everything started, each node ready, a member and in sight of every other, so that the first terminal finds every
+    /// gateway. None where this cannot run here, with the reason on standard output.
     pub fn start(plan: &Plan) -> Option<Self> {
         if !Path::new(ETCD).exists() {
             println!("skipped: {ETCD} is absent");
@@ -180,7 +181,20 @@ impl Cluster {
         for node in &nodes {
             node.ready();
         }
-        Some(Self { nodes, etcds, database, cars, desk, folder, network })
+        let cluster = Self { nodes, etcds, database, cars, desk, folder, network };
+        wait_for("all nodes to see each other", READY_WITHIN, || cluster.is_whole());
+        Some(cluster)
+    }
+
+    /// Whether each node has all nodes as members and in sight.
+    pub fn is_whole(&self) -> Option<()> {
+        let all = Some(self.nodes.len() as u64);
+        let sees_all = |node: &Node| {
+            ["motorcade_cluster_members", "motorcade_cluster_in_sight"]
+                .into_iter()
+                .all(|metric| self.metric(node.name, metric) == all)
+        };
+        self.nodes.iter().all(sees_all).then_some(())
     }
 
     pub fn node(&self, name: &str) -> &Node {
@@ -214,16 +228,6 @@ impl Cluster {
         let text = String::from_utf8(output.stdout).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
         line.parse().ok()
-    }
-
-    /// Waits until every node has all the others in sight, so that the first terminal finds every gateway.
-    pub fn wait_for_sight(&self) {
-        let all = self.nodes.len() as u64;
-        for node in &self.nodes {
-            wait_for(&format!("{} to see every node", node.name), READY_WITHIN, || {
-                (self.metric(node.name, "motorcade_cluster_in_sight") == Some(all)).then_some(())
-            });
-        }
     }
 
     /// How many terminals each gateway holds; one that does not answer holds none.

@@ -1,9 +1,7 @@
 //! etcd killed and back.
 
-use tokio::time::{Instant, sleep};
-
 use crate::node::{id, joined, leader_after, login, until};
-use crate::server::{Server, WITHIN};
+use crate::server::{Server, WITHIN, wait_for};
 
 #[tokio::test]
 async fn views_stay_while_etcd_is_away_and_are_fresh_when_it_is_back() {
@@ -24,11 +22,10 @@ async fn views_stay_while_etcd_is_away_and_are_fresh_when_it_is_back() {
     let c = joined(&etcd.settings(), &login("c", 3)).await;
     until(&views, "all three", |view| view.members.len() == 3).await;
     leader_after(&views, None).await;
-    let until = Instant::now() + WITHIN;
-    while [&a, &b, &c].iter().all(|node| node.epoch().is_none()) {
-        assert!(Instant::now() < until, "nobody leads again");
-        sleep(std::time::Duration::from_millis(20)).await;
-    }
+    wait_for("somebody to lead again", async || {
+        [&a, &b, &c].iter().find_map(|node| node.epoch()).ok_or("nobody leads")
+    })
+    .await;
     assert_eq!(a.etcd_away_since(), None);
     for node in [a, b, c] {
         node.shutdown().await;
@@ -68,16 +65,12 @@ async fn an_etcd_that_has_lost_its_data_is_not_believed() {
     let before = until(&views, "the marks", |view| view.revision == last).await;
     etcd.lose_data().await;
     let agreement = a.agreement();
-    let until = Instant::now() + WITHIN;
-    loop {
-        match agreement.look().await {
-            Err(cluster::etcd::EtcdError::WentBack { seen, given }) => {
-                break assert!(seen >= 20 && given < seen);
-            }
-            other => assert!(Instant::now() < until, "{other:?}"),
-        }
-        sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let (seen, given) = wait_for("it to be found out", async || match agreement.look().await {
+        Err(cluster::etcd::EtcdError::WentBack { seen, given }) => Ok((seen, given)),
+        other => Err(other),
+    })
+    .await;
+    assert!(seen >= 20 && given < seen);
     assert_eq!(*views.borrow(), before);
     a.shutdown().await;
 }

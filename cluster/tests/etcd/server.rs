@@ -92,12 +92,23 @@ impl Server {
     }
 
     async fn answers(&self) {
-        let until = Instant::now() + WITHIN;
         let agreement = self.agreement();
-        while let Err(error) = agreement.look().await {
-            assert!(Instant::now() < until, "etcd does not answer: {error:?}");
-            sleep(Duration::from_millis(20)).await;
+        wait_for("etcd to answer", async || agreement.look().await.map(drop)).await;
+    }
+}
+
+/// Waits until `condition` gives something; panics with what it gave instead when it does not in time.
+pub(crate) async fn wait_for<T, E: std::fmt::Debug>(
+    what: &str,
+    mut condition: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let until = Instant::now() + WITHIN;
+    loop {
+        match condition().await {
+            Ok(value) => return value,
+            Err(seen) => assert!(Instant::now() < until, "waited {WITHIN:?} for {what}: {seen:?}"),
         }
+        sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -125,8 +136,12 @@ fn spawn(folder: &Path, client: u16, peer: u16, tls: Option<&Tls>) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("etcd starts")
 }
 
-/// Ports that were free a moment ago: etcd cannot be asked which one it took.
+/// Ports that were free a moment ago, as etcd cannot be asked which one it took. Not of those that the system gives away
+/// by itself, so that no connection of another test has one when etcd comes back to it.
 fn free_ports() -> [u16; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("bound").port())
+    let free = || {
+        let mut ports = (0..1_000).map(|_| rand::random_range(10_000..32_000));
+        ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).expect("a free port")
+    };
+    [free(), free()].map(|held| held.local_addr().expect("bound").port())
 }

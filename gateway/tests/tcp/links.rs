@@ -7,9 +7,11 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use gateway::Trouble;
 use model::{Event, Presence};
 
-use crate::support::{Device, QUIET, WITHIN, World, wait_for, wait_for_trouble};
+use crate::support::{Device, WITHIN, World, wait_for, wait_for_trouble};
 
 const SIM: &str = "13900000025";
+/// Of a terminal that shows that what was asked for has been done.
+const WITNESS: &str = "13900000026";
 
 async fn next(changes: &mut LinkChanges) -> LinkChange {
     tokio::time::timeout(WITHIN, changes.next()).await.expect("a change within the limit").expect("one more")
@@ -85,13 +87,20 @@ async fn a_node_that_was_taken_for_lost_says_who_is_online_once_it_is_a_member_a
     assert_eq!(event, Some(Ok(Event::Presence { terminal, presence: Presence::Online })));
     device.assert_alive().await;
 
-    // what another node has opened since is its own
+    // what another node has opened since is its own; the one beside it stands again
+    let witness = world.terminal(WITNESS).await.id;
+    let _witness = Device::online(gateway.addr(), WITNESS).await;
+    let stands = async || world.read(witness).await.online.then_some(());
+    wait_for("the session beside it", stands).await;
     gateway.control().stands(false);
+    let mut lost = world.database.db().node_lost(1, &life).await.expect("written");
+    lost.sort();
+    assert_eq!(lost, [terminal, witness]);
     let opened = world.database.db().sessions_opened("other", &[(terminal, "192.0.2.9".to_owned())]).await;
     let epoch = opened.expect("opened")[&terminal].epoch;
     world.database.db().sessions_closed(&[(terminal, epoch)]).await.expect("closed");
     gateway.control().stands(true);
-    tokio::time::sleep(QUIET).await;
+    wait_for("the session beside it to stand", stands).await;
     assert_eq!(is(false).await, Some(()));
     gateway.shutdown().await;
 }
