@@ -107,7 +107,13 @@ impl Trial {
         let terminals = self.form.terminals() as usize;
         wait_for_or(&format!("{what}: commands to reach all terminals"), || {
             let (answered, others) = self.desk.command_all(self.sims());
-            if answered == terminals { Ok(()) } else { Err(format!("{answered} answered; {others:?}")) }
+            if answered == terminals {
+                return Ok(());
+            }
+            // what a round waited for is worth as much as how long all of them took
+            let (after, first) = (begin.elapsed().as_secs_f64(), others.first());
+            println!("{what}: {answered} answer after {after:.1} s; of the others one: {first:?}");
+            Err(format!("{answered} answered; {others:?}"))
         });
         self.note(format!("{what}, all answer"), begin);
     }
