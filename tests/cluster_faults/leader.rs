@@ -22,6 +22,10 @@ const REGISTERED_WITHIN: Duration = Duration::from_secs(2);
 const LED_WITHIN: Duration = Duration::from_secs(LEASE.as_secs() + 2);
 /// How often freezing two leaders may come too late.
 const TRIES: usize = 8;
+/// How long a frozen leader's successor is waited for: the database gives up what a frozen one holds after 10 s.
+const SUCCEEDED_WITHIN: Duration = Duration::from_secs(8);
+/// How long a thawed leader may take to be refused; one that came to write nothing takes all of it.
+const REFUSED_WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(QueryableByName)]
 struct Number {
@@ -87,6 +91,10 @@ fn frozen(trial: &mut Trial, what: &str) -> &'static str {
     let begin = Begin::now(trial);
     trial.cluster.node(led).process.freeze();
     let newcomer_there = newcomer(&trial.cluster, "newcomer", &[other], &[]);
+    assert!(!is_healthy(&trial.cluster.node(led).process), "nothing answers there");
+    wait_for("the other one to be healthy", WITHIN, || {
+        is_healthy(&trial.cluster.node(other).process).then_some(())
+    });
     // It waits 0.3, 0.6, 1.8 and 7.2 s.
     let patient = newcomer(&trial.cluster, "patient", &[led, other], &["--answer-timeout-ms", "300"]);
     taken_over(trial, what, &begin, led);
@@ -98,6 +106,13 @@ fn frozen(trial: &mut Trial, what: &str) -> &'static str {
     drop((newcomer_there, patient));
     trial.all_back(what, begin.at);
     led
+}
+
+/// What `deploy/keepalived.conf` asks of the login server on its own machine.
+fn is_healthy(process: &Process) -> bool {
+    let mut asks = process.machine.command("/usr/bin/curl");
+    asks.args(["--fail", "--silent", "--output", "/dev/null", "--max-time", "1"]);
+    asks.arg("http://127.0.0.1:9090/healthz").status().is_ok_and(|status| status.success())
 }
 
 /// When something was done to the leader.
@@ -230,12 +245,12 @@ fn thawed_too_late(cluster: &Cluster, desk: &Desk) -> Option<(&'static str, Stri
     let told_before = process(old).words().matches(REFUSED).count();
     drop(lock);
     let new = others().find(|login| *login != old).expect("there are three");
-    let until = Instant::now() + LEASE;
+    let until = Instant::now() + SUCCEEDED_WITHIN;
     while Instant::now() < until && !waits_to_write(cluster, desk, new) {
         std::thread::park_timeout(Duration::from_millis(20));
     }
     process(old).thaw();
-    let until = Instant::now() + LEASE;
+    let until = Instant::now() + REFUSED_WITHIN;
     let mut refusal = None;
     while Instant::now() < until && refusal.is_none() {
         let words = process(old).words();
