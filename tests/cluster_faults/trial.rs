@@ -18,6 +18,9 @@ use crate::{Form, WITHIN, leader};
 /// The SIM of the first terminal of the first fleet.
 const FIRST_SIM: u64 = 13_800_000_001;
 
+/// How many reports of a terminal, on average, are acknowledged at least.
+const ACKNOWLEDGED_MIN: u64 = 10;
+
 /// The cluster, its fleet and what was found.
 pub(crate) struct Trial {
     pub(crate) cluster: Cluster,
@@ -144,7 +147,12 @@ impl Trial {
             findings.edges_checked,
             findings.edges_missing,
         ));
-        assert!(sums.acknowledged > 1_000, "{} acknowledged", sums.acknowledged);
+        // or there was little to lose
+        assert!(
+            sums.acknowledged > ACKNOWLEDGED_MIN * u64::from(self.form.terminals()),
+            "{} acknowledged",
+            sums.acknowledged
+        );
         findings.assert_nothing_is_missing();
     }
 
