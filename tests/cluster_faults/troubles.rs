@@ -6,10 +6,14 @@ use crate::support::cluster::Cluster;
 use crate::support::machines::{Machine, join_halves, part_halves};
 use crate::support::wait_for;
 use crate::trial::Trial;
-use crate::{Form, WITHIN, last_for, plan};
+use crate::{Form, WITHIN, last_for, plan, series};
 
 #[test]
 fn nothing_acknowledged_is_lost_whatever_is_cut_or_killed() {
+    series(&[a_gateway_in_trouble, what_nodes_rely_on_in_trouble]);
+}
+
+fn a_gateway_in_trouble() {
     let Some(mut trial) = Trial::start(&plan()) else { return };
     trial.fault("a gateway's link silent", |trial| silent(trial, "gw2"));
     trial.fault("a gateway's connections reset", |trial| {
@@ -17,19 +21,7 @@ fn nothing_acknowledged_is_lost_whatever_is_cut_or_killed() {
         trial.cluster.node("gw3").process.machine.reset();
         trial.all_back("a gateway's connections reset", begin);
     });
-    trial.fault("one etcd killed", |trial| {
-        let begin = Instant::now();
-        trial.cluster.etcds[0].kill();
-        trial.all_back("one etcd killed", begin);
-        trial.cluster.etcds[0].restart();
-    });
-    trial.fault("all etcd away", all_etcd_away);
-    trial.fault("two halves", |trial| halves(trial, &["login1", "gw1"], 0));
     if trial.form == Form::Full {
-        trial.fault("two halves, the leader and two gateways in the smaller one", |trial| {
-            let leader = wait_for("a leader", WITHIN, || crate::leader(&trial.cluster));
-            halves(trial, &[leader, "gw1", "gw2"], 1);
-        });
         trial.fault("a gateway killed", |trial| {
             let begin = Instant::now();
             trial.cluster.node_mut("gw2").process.kill();
@@ -57,7 +49,26 @@ fn nothing_acknowledged_is_lost_whatever_is_cut_or_killed() {
             trial.all_back("nothing of a gateway reached the database", begin);
         });
     }
-    trial.end("gateways, links, etcd and the network in trouble");
+    trial.end("a gateway in trouble");
+}
+
+fn what_nodes_rely_on_in_trouble() {
+    let Some(mut trial) = Trial::start(&plan()) else { return };
+    trial.fault("one etcd killed", |trial| {
+        let begin = Instant::now();
+        trial.cluster.etcds[0].kill();
+        trial.all_back("one etcd killed", begin);
+        trial.cluster.etcds[0].restart();
+    });
+    trial.fault("all etcd away", all_etcd_away);
+    trial.fault("two halves", |trial| halves(trial, &["login1", "gw1"], 0));
+    if trial.form == Form::Full {
+        trial.fault("two halves, the leader and two gateways in the smaller one", |trial| {
+            let leader = wait_for("a leader", WITHIN, || crate::leader(&trial.cluster));
+            halves(trial, &[leader, "gw1", "gw2"], 1);
+        });
+    }
+    trial.end("etcd and the network in trouble");
 }
 
 /// All terminals behind proxies that delay, hold up and cut: a mobile network on a bad day.
