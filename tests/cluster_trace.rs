@@ -145,7 +145,9 @@ fn a_terminal_s_way_is_one_trace_and_its_messages_are_in_its_own_log() {
 
     let log = cluster.folder().join("terminals.jsonl");
     let path = log.display().to_string();
-    let _fleet = cluster.fleet(TERMINALS, &["--redirect-refuse-permille", "500", "--log", &path]);
+    // each message once: nothing is sent again because an answer takes its time
+    let args = ["--redirect-refuse-permille", "500", "--answer-timeout-ms", "60000", "--log", &path];
+    let _fleet = cluster.fleet(TERMINALS, &args);
     let sims = (FIRST_SIM..FIRST_SIM + u64::from(TERMINALS)).map(|sim| sim.to_string());
     let (mut redirected, mut spliced) = (0, 0);
     for sim in sims {

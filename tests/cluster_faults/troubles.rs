@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::support::cluster::Cluster;
 use crate::support::machines::{Machine, join_halves, part_halves};
 use crate::support::wait_for;
 use crate::trial::Trial;
@@ -116,7 +115,7 @@ fn silent(trial: &mut Trial, gateway: &str) {
     trial.all_back("a gateway's link silent", begin);
     let begin = Instant::now();
     machine.mend();
-    wait_for("the gateway to be a member again", WITHIN, || is_whole(&trial.cluster));
+    wait_for("the gateway to be a member again", WITHIN, || trial.cluster.is_whole());
     trial.all_back("a gateway's link mended", begin);
 }
 
@@ -131,7 +130,7 @@ fn all_etcd_away(trial: &mut Trial) {
     last_for(trial.form.away().saturating_sub(begin.elapsed()));
     trial.cluster.etcds.iter_mut().for_each(|etcd| etcd.restart());
     let begin = Instant::now();
-    wait_for("everybody to be a member again", WITHIN, || is_whole(&trial.cluster));
+    wait_for("everybody to be a member again", WITHIN, || trial.cluster.is_whole());
     trial.all_back("all etcd back", begin);
 }
 
@@ -159,19 +158,8 @@ fn halves(trial: &mut Trial, nodes: &[&str], etcd: usize) {
     println!("at the end each gateway has {:?}", trial.cluster.spread());
     let begin = Instant::now();
     join_halves(&smaller, &larger);
-    wait_for("everybody to be a member again", WITHIN, || is_whole(&trial.cluster));
+    wait_for("everybody to be a member again", WITHIN, || trial.cluster.is_whole());
     trial.all_back("two halves joined", begin);
-}
-
-/// Whether every node sees every node.
-fn is_whole(cluster: &Cluster) -> Option<()> {
-    let all = Some(cluster.nodes.len() as u64);
-    let sees_all = |name: &str| {
-        ["motorcade_cluster_members", "motorcade_cluster_in_sight"]
-            .into_iter()
-            .all(|metric| cluster.metric(name, metric) == all)
-    };
-    cluster.nodes.iter().all(|node| sees_all(node.name)).then_some(())
 }
 
 #[test]
