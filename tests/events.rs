@@ -1,4 +1,5 @@
-//! What happens where terminals and streams are arrives where people listen, whichever process has them.
+//! What happens where terminals and streams are arrives where people listen, and what people decide reaches the
+//! terminals, whichever process has them.
 
 mod support;
 
@@ -15,9 +16,9 @@ const WITHIN: Duration = Duration::from_secs(90);
 /// As many as a demo has.
 const VEHICLES: u64 = 20;
 
-crate::in_both_forms!(what_terminals_and_streams_do_is_told);
+crate::in_both_forms!(what_terminals_and_streams_do_is_told_and_a_deleted_terminal_is_cut_off);
 
-async fn what_terminals_and_streams_do_is_told(form: Form) {
+async fn what_terminals_and_streams_do_is_told_and_a_deleted_terminal_is_cut_off(form: Form) {
     let options = Options::default().arg("--demo").env("MOTORCADE__MEDIA__START_S", "60");
     let Some(platform) = Installation::start(form, options).await else { return };
     let login = json!({"account": "admin", "password": PASSWORD});
@@ -61,4 +62,34 @@ async fn what_terminals_and_streams_do_is_told(form: Form) {
     assert_eq!(view.status(), StatusCode::OK);
     let stream = hear("stream").await;
     assert_eq!(stream["vehicle_id"], *vehicle, "{stream}");
+    drop(view);
+
+    let url = platform.url(&format!("/api/v1/vehicles/{vehicle}"));
+    let found = http().get(url).bearer_auth(token).send().await.expect("a reply");
+    let found: Value = found.json().await.expect("JSON");
+    // At either role: how long it stays with a gateway that refuses it is the terminal's matter.
+    let refusals = async || {
+        let at = async |role| {
+            let name = format!("motorcade_{role}_trouble_total{{kind=\"authentication_refused\"}}");
+            // What never happened is not listed.
+            platform.metric(role, &name).await.unwrap_or(0)
+        };
+        at("gateway").await + at("login").await
+    };
+    let refused_before = refusals().await;
+    let url = platform.url(&format!("/api/v1/terminals/{}", found["terminals"][0]["id"]));
+    // Its link is closed, and while that is not stored yet the answer is to try again.
+    wait_until("the terminal to be deleted", WITHIN, async || {
+        let reply = http().delete(&url).bearer_auth(token).send().await.expect("a reply");
+        match reply.status() {
+            StatusCode::NO_CONTENT => Some(()),
+            StatusCode::CONFLICT => None,
+            status => panic!("{status}"),
+        }
+    })
+    .await;
+    wait_until("the deleted terminal to be cut off and to be refused", WITHIN, async || {
+        (refusals().await > refused_before && terminals().await == Some(VEHICLES - 1)).then_some(())
+    })
+    .await;
 }

@@ -1,51 +1,51 @@
 //! A source that drops and comes back under a viewer who stays: 0x9101 goes out again, the view goes on in the
-//! same connection with rising times, and when the source stays away it ends.
+//! same connection with rising times, and when the source stays away it ends. A stream that runs has a snapshot.
 
 mod stage;
+mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cluster::Media as _;
 use futures_util::StreamExt as _;
-use stage::{Recording, Stage, recordings};
+use stage::{Play, Recording, Stage, recordings};
+use support::installation::Form;
+use support::wait_until;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_drops_comes_back_under_a_viewer_who_stays() {
-    let Some(recording) = recording("adpcm") else { return };
-    let stage = Stage::new(&recording, 2).await;
-    let [url, ..] = stage.forms();
-    let watched = tokio::spawn(async move {
-        let body = reqwest_get(&url).await;
-        body.concat()
-    });
-    stage.open_for(1).await;
-    let flv = watched.await.expect("the view runs and ends");
-    let times = picture_times_ms(&flv);
-    assert_eq!(times.len() as u64, 2 * recording.expected.frames);
-    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
-    assert!(stage.gate.requests() > 2, "a lost source is asked again");
+/// How long the first picture may take.
+const WITHIN: Duration = Duration::from_secs(60);
+
+crate::in_both_forms!(a_running_stream_has_a_snapshot_and_comes_back_when_its_source_drops);
+
+/// Both on one platform: starting another takes longer than either.
+async fn a_running_stream_has_a_snapshot_and_comes_back_when_its_source_drops(form: Form) {
+    let (Some(drops), Some(runs)) = (recording("adpcm"), recording("720x576")) else { return };
+    let Some(stage) = Stage::new(form, &[(&drops, 2), (&runs, 1)]).await else { return };
+    let [dropping, running] = stage.plays.as_slice() else { unreachable!("two recordings") };
+    tokio::join!(
+        a_source_that_drops_comes_back_under_a_viewer_who_stays(&stage, dropping, drops.expected.frames),
+        a_running_stream_has_a_snapshot(&stage, running),
+        stage.open_for(2, &stage.plays),
+    );
     stage.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_stream_has_a_snapshot() {
-    let Some(recording) = recording("720x576") else { return };
-    let stage = Stage::new(&recording, 1).await;
-    assert!(stage.media.snapshot(stage.stream).await.is_err());
-    let [url, ..] = stage.forms();
-    let watched = tokio::spawn(async move { reqwest_get(&url).await.len() });
-    stage.open_for(1).await;
-    let until = Instant::now() + Duration::from_secs(30);
-    let jpeg = loop {
-        if let Ok(jpeg) = stage.media.snapshot(stage.stream).await {
-            break jpeg;
-        }
-        assert!(Instant::now() < until, "no snapshot came");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+/// Its recording has `frames` pictures and is shown twice.
+async fn a_source_that_drops_comes_back_under_a_viewer_who_stays(stage: &Stage, play: &Play, frames: u64) {
+    let [url, ..] = stage.forms(play).await;
+    let flv = reqwest_get(&url).await.concat();
+    let times = picture_times_ms(&flv);
+    assert_eq!(times.len() as u64, 2 * frames);
+    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+    assert!(play.curtain.refused() > 0, "a lost source is asked again");
+}
+
+async fn a_running_stream_has_a_snapshot(stage: &Stage, play: &Play) {
+    assert_eq!(stage.snapshot(play).await, None);
+    let [url, ..] = stage.forms(play).await;
+    let snapshot = wait_until("a snapshot", WITHIN, async || stage.snapshot(play).await);
+    let (watched, jpeg) = tokio::join!(reqwest_get(&url), snapshot);
     assert!(jpeg.starts_with(&[0xff, 0xd8, 0xff]));
-    assert!(watched.await.expect("the view runs and ends") > 0);
-    stage.stop().await;
+    assert!(!watched.is_empty());
 }
 
 /// The one with `part` in its name; none, which is said, where there are no recordings at all.

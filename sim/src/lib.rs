@@ -28,7 +28,7 @@ pub use fleet::Fleet;
 pub use ledger::{Account, Edge, Ledger, Redirects, Summary};
 pub use log::{Entry as LogEntry, Line as LogLine};
 pub use proxy::{Faults, Proxy, Silence, Stats as ProxyStats, Way};
-pub use replay::{Attributes, Replay};
+pub use replay::{Attributes, Curtain, Replay};
 pub use route::{Place, Route};
 pub use settings::{Error, Settings};
 pub use vehicle::{ALARM_BITS, SEQUENCE_ITEM};

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::jt808::Edition;
+use tokio::sync::watch;
 
 use crate::fleet::{Fleet, only};
 use crate::stream::Camera;
@@ -22,6 +24,59 @@ pub struct Replay {
     edition: Edition,
     sim: Vec<u8>,
     capture: Arc<Capture>,
+    curtain: Arc<Curtain>,
+}
+
+/// Whether a recording is shown yet, and how often: whoever holds it lets viewers come first.
+#[derive(Debug)]
+pub struct Curtain {
+    is_up: watch::Sender<bool>,
+    shows_max: usize,
+    /// Shows that came to their end.
+    shows: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Curtain {
+    /// Down; the recording is shown to its end `shows_max` times, and then the terminal refuses.
+    pub fn new(shows_max: usize) -> Self {
+        Self {
+            is_up: watch::Sender::new(false),
+            shows_max,
+            shows: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+        }
+    }
+
+    /// Lets the recording be shown, at once to who asked already.
+    pub fn rise(&self) {
+        self.is_up.send_replace(true);
+    }
+
+    /// How often the terminal was told to send (0x9101) after its last show.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The terminal is told to send: whether it does.
+    pub(crate) fn admits(&self) -> bool {
+        let admits = self.shows.load(Ordering::Relaxed) < self.shows_max;
+        if !admits {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        admits
+    }
+
+    /// Returns when it is up.
+    pub(crate) async fn up(&self) {
+        // An error would say that the sender is gone, which is here.
+        let _ = self.is_up.subscribe().wait_for(|is_up| *is_up).await;
+    }
+
+    /// The recording was shown to its end. One that was broken off does not count.
+    pub(crate) fn shown(&self) {
+        self.shows.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What the terminal says of its sound and pictures (0x1003).
@@ -61,7 +116,14 @@ impl Replay {
             .ok_or_else(|| failed(std::io::Error::other("not packets from end to end")))?;
         let sim = capture.bytes.slice(8..8 + sim_bytes).to_vec();
         let edition = if sim_bytes == 10 { Edition::V2019 } else { Edition::V2013 };
-        Ok(Self { gateway, edition, sim, capture: Arc::new(capture) })
+        let curtain = Arc::new(Curtain::new(usize::MAX));
+        curtain.rise();
+        Ok(Self { gateway, edition, sim, capture: Arc::new(capture), curtain })
+    }
+
+    /// Shown as `curtain` says, which every fleet of this replay has in common; without one at once and always.
+    pub fn behind(self, curtain: Arc<Curtain>) -> Self {
+        Self { curtain, ..self }
     }
 
     /// The SIM of the capture: 6 or 10 bytes of BCD.
@@ -80,8 +142,13 @@ impl Replay {
         let mut phone = [0; 10];
         phone[10 - self.sim.len()..].copy_from_slice(&self.sim);
         let settings = Settings { gateway: self.gateway.clone(), terminals: 1, ..Settings::default() };
-        only(settings, self.edition, phone, Camera::Capture(Arc::clone(&self.capture)))
-            .expect("the settings were checked when the capture was read")
+        only(
+            settings,
+            self.edition,
+            phone,
+            Camera::Capture(Arc::clone(&self.capture), Arc::clone(&self.curtain)),
+        )
+        .expect("the settings were checked when the capture was read")
     }
 }
 
@@ -177,6 +244,21 @@ mod tests {
                 assert!(last.abs_diff(span_ms) < 100, "{last} ms of {span_ms}");
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_curtain_holds_a_recording_back_and_lets_it_be_shown_so_often() {
+        let curtain = Curtain::new(1);
+        assert!(curtain.admits());
+        let waits = tokio::time::timeout(Duration::from_secs(3_600), curtain.up());
+        assert!(waits.await.is_err(), "it is down");
+        curtain.rise();
+        curtain.up().await;
+        assert!(curtain.admits(), "it was broken off");
+        assert_eq!(curtain.refused(), 0);
+        curtain.shown();
+        assert!(!curtain.admits());
+        assert_eq!(curtain.refused(), 1);
     }
 
     #[test]

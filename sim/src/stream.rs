@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clip::{Clips, FPS, FRAMES};
 use crate::packet::{self, Frame, Packets};
-use crate::replay::Capture;
+use crate::replay::{Capture, Curtain};
 use crate::tone;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -25,8 +25,8 @@ pub(crate) enum Camera {
     None,
     /// A clip per channel.
     Clips(Arc<Clips>),
-    /// A recorded stream.
-    Capture(Arc<Capture>),
+    /// A recorded stream, and when it is shown.
+    Capture(Arc<Capture>, Arc<Curtain>),
 }
 
 /// Where a stream goes, and under which name.
@@ -46,7 +46,16 @@ impl Camera {
         match self {
             Self::None => false,
             Self::Clips(clips) => (1..=clips.channels).contains(&channel),
-            Self::Capture(_) => true,
+            Self::Capture(..) => true,
+        }
+    }
+
+    /// It is told to send: whether it does.
+    pub(crate) fn admits(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Clips(_) => true,
+            Self::Capture(_, curtain) => curtain.admits(),
         }
     }
 
@@ -59,7 +68,7 @@ impl Camera {
             Self::Clips(clips) => {
                 [packet::G711A, 1, 0, 1, high, low, 0, packet::H264, clips.channels, clips.channels]
             }
-            Self::Capture(capture) => capture.attributes.encode(),
+            Self::Capture(capture, _) => capture.attributes.encode(),
         }
     }
 
@@ -98,13 +107,16 @@ impl Camera {
                     write(&mut stream, &out).await?;
                 }
             }
-            Self::Capture(capture) => {
+            Self::Capture(capture, curtain) => {
+                curtain.up().await;
                 let mut stream = dial(&target).await?;
                 let begin = Instant::now();
                 for (due, packet) in capture.packets() {
                     sleep_until(begin + due).await;
                     write(&mut stream, &packet).await?;
                 }
+                // Before its end is seen: who asks for more of it comes after its last show.
+                curtain.shown();
                 stream.shutdown().await?;
                 Ok(())
             }

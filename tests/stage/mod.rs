@@ -1,33 +1,29 @@
-//! Gateway and media server in this process, on real parts: a database, a terminal that registers and replays
-//! a recorded stream, viewers on the viewer port.
+//! A platform in either form, with terminals that replay recorded streams, and those who watch them.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses the part it needs")]
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use access::terminal::{Admission, AuthCodes, AuthKey};
-use async_trait::async_trait;
-use cluster::{Bus, Events as _, Listener, Terminals};
-use db::testing::TestDb;
-use futures_util::StreamExt as _;
-use gateway::Gateway;
-use media::{MediaServer, Refusal, Viewers};
-use model::{
-    AccountId, Channel, Command, Event, Filter, Presence, Profile, Reply, SendError, StreamKey, TerminalId,
-    TerminalLink,
-};
-use sim::{Attributes, Fleet, Replay};
-use tokio::sync::watch;
+use futures_util::future::join_all;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use sim::{Attributes, Curtain, Fleet, Replay};
+
+use crate::support::installation::{Form, Installation};
+use crate::support::{Options, PASSWORD, http, wait_until};
+
+/// How long terminals may take to come online, and viewers to come.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// One of the recorded streams, and what is known of it.
 pub struct Recording {
     pub path: PathBuf,
     pub sim_bytes: usize,
     pub attributes: Attributes,
+    /// How long its pictures take.
+    pub span: Duration,
     pub expected: Probed,
     /// Its sound, decoded here, 8 kHz mono; empty where it has none.
     pub sound: Vec<i16>,
@@ -51,15 +47,13 @@ pub fn recordings() -> Vec<(String, Recording)> {
         println!("skipped: {} is absent", folder.display());
         return Vec::new();
     };
-    let index: serde_json::Value = serde_json::from_str(&index).expect("JSON");
+    let index: Value = serde_json::from_str(&index).expect("JSON");
     let files = index.as_object().expect("an object by file");
     files.iter().map(|(file, facts)| (file.clone(), recording(&folder.join(file), facts))).collect()
 }
 
-fn recording(path: &Path, facts: &serde_json::Value) -> Recording {
-    let number = |value: &serde_json::Value| {
-        value.as_u64().or_else(|| value.as_str()?.parse().ok()).expect("a number")
-    };
+fn recording(path: &Path, facts: &Value) -> Recording {
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok()).expect("a number");
     let sim_bytes = usize::try_from(number(&facts["sim_len"])).expect("6 or 10");
     let bytes = std::fs::read(path).expect("the recording");
     let (payload_type, sound) = sound_of(&bytes, sim_bytes);
@@ -74,6 +68,7 @@ fn recording(path: &Path, facts: &serde_json::Value) -> Recording {
             video_codec: 98,
             channels: 4,
         },
+        span: Duration::from_millis(number(&facts["video_span_ms"])),
         expected: Probed {
             codec: probed["codec_name"].as_str().expect("a codec").to_owned(),
             width: number(&probed["width"]),
@@ -140,172 +135,119 @@ fn ima(body: &[u8], samples: &mut Vec<i16>) {
     }
 }
 
-/// The way to terminals, with a hand on 0x9101: it goes out when the test lets it, and as often.
-pub struct Gate {
-    terminals: Arc<dyn Terminals>,
-    open: watch::Sender<bool>,
-    requests_max: usize,
-    requests: AtomicUsize,
-}
-
-impl Gate {
-    pub fn open(&self) {
-        self.open.send_replace(true);
-    }
-
-    /// How often 0x9101 was wanted.
-    pub fn requests(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
-    }
-}
-
-#[async_trait]
-impl Terminals for Gate {
-    async fn link(&self, terminal: TerminalId) -> Result<TerminalLink, SendError> {
-        self.terminals.link(terminal).await
-    }
-
-    async fn send(&self, terminal: TerminalId, command: Command) -> Result<Reply, SendError> {
-        if matches!(command, Command::StartLive { .. }) {
-            if self.requests.fetch_add(1, Ordering::Relaxed) >= self.requests_max {
-                return Err(SendError::Timeout(terminal));
-            }
-            let _ = self.open.subscribe().wait_for(|open| *open).await;
-        }
-        self.terminals.send(terminal, command).await
-    }
-
-    async fn disconnect(&self, terminal: TerminalId) {
-        self.terminals.disconnect(terminal).await;
-    }
-}
-
-/// Lets everybody watch; the device number is the terminal's id.
-struct Everybody;
-
-#[async_trait]
-impl Viewers for Everybody {
-    async fn open(&self, _ticket: &str, _stream: &StreamKey) -> Result<AccountId, Refusal> {
-        Ok(AccountId(1))
-    }
-
-    async fn open_by_login(
-        &self,
-        _login: &str,
-        device: &str,
-        channel: Channel,
-        profile: Profile,
-    ) -> Result<(AccountId, StreamKey), Refusal> {
-        let terminal = device.parse().map_err(|_| Refusal::NotFound)?;
-        Ok((AccountId(1), StreamKey::live(terminal, channel, profile)))
-    }
-
-    async fn recheck(&self, _account: AccountId, _terminal: TerminalId) -> Result<(), Refusal> {
-        Ok(())
-    }
-}
-
-/// Everything, with the terminal of one recording online.
+/// A platform, and a terminal online for each of some recordings.
 pub struct Stage {
-    pub media: MediaServer,
-    pub gate: Arc<Gate>,
-    pub stream: StreamKey,
-    gateway: Gateway,
+    pub plays: Vec<Play>,
+    installation: Installation,
+    client: Client,
+    token: String,
+    session: String,
+}
+
+/// A terminal that shows a recording when it is told to send, behind a curtain.
+pub struct Play {
+    pub curtain: Arc<Curtain>,
+    vehicle: Value,
+    device: String,
+    channel: u8,
     fleet: Fleet,
-    _database: TestDb,
-    _folder: tempfile::TempDir,
 }
 
 impl Stage {
-    /// `requests_max`: how many 0x9101 the terminal gets to see; it replays the recording on each.
-    pub async fn new(recording: &Recording, requests_max: usize) -> Self {
-        let database = TestDb::new().await;
-        let folder = tempfile::tempdir().expect("a folder");
-        let bus = Arc::new(Bus::default());
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let settings = gateway::Settings {
-            listen: loopback,
-            admission: Admission::Open,
-            spool_dir: folder.path().join("spool"),
-            ..gateway::Settings::default()
+    /// `shows`: each recording, and how often it is shown. None where the form cannot be had here, which is said.
+    pub async fn new(form: Form, shows: &[(&Recording, usize)]) -> Option<Self> {
+        let options = Options::default()
+            .env("MOTORCADE__GATEWAY__ADMISSION", "open")
+            // all viewers come before the first picture
+            .env("MOTORCADE__MEDIA__START_S", "60")
+            .env("MOTORCADE__MEDIA__RECOVER_S", "3")
+            .env("MOTORCADE__MEDIA__RECOVER_PAUSE_MS", "500");
+        let installation = Installation::start(form, options).await?;
+        let mut stage = Self {
+            plays: Vec::new(),
+            installation,
+            client: http(),
+            token: String::new(),
+            session: String::new(),
         };
-        let deps = gateway::Deps {
-            db: database.db().clone(),
-            events: Arc::clone(&bus) as _,
-            codes: AuthCodes::new(AuthKey { id: 1, secret: [7; 32] }, Vec::new()),
-            trace: cluster::trace::Trace::off(),
-        };
-        let gateway = Gateway::start(settings, deps).await.expect("the gateway starts");
-        let gate = Arc::new(Gate {
-            terminals: gateway.terminals(),
-            open: watch::Sender::new(false),
-            requests_max,
-            requests: AtomicUsize::new(0),
-        });
-        let listener = Listener { listen: loopback, advertise: None };
-        let settings = media::Settings {
-            viewer: listener.clone(),
-            live: listener,
-            recover_s: 3,
-            recover_pause_ms: 500,
-            ..media::Settings::default()
-        };
-        let deps = media::Deps {
-            terminals: Arc::clone(&gate) as _,
-            events: Arc::clone(&bus) as _,
-            viewers: Arc::new(Everybody),
-            tls: None,
-        };
-        let media = MediaServer::start(settings, deps).await.expect("the media server starts");
-        let mut events = bus.subscribe(Filter::default());
-        let replay = Replay::read(
-            gateway.addr().to_string(),
-            &recording.path,
-            recording.sim_bytes,
-            recording.attributes,
-        )
-        .expect("the recording reads");
+        let login = json!({"account": "admin", "password": PASSWORD});
+        let (_, tokens) = stage.v1(Method::POST, "/auth/login", Some(login)).await;
+        stage.token = tokens["access_token"].as_str().expect("a token").to_owned();
+        let query = [("account", "admin"), ("password", PASSWORD)];
+        let url = stage.installation.url("/StandardApiAction_login.action");
+        let reply = stage.client.get(url).query(&query).send().await.expect("a reply");
+        let reply: Value = reply.json().await.expect("JSON");
+        stage.session = reply["jsession"].as_str().expect("a session").to_owned();
+        let plays = shows.iter().map(|(recording, shows_max)| stage.play(recording, *shows_max));
+        stage.plays = join_all(plays).await;
+        Some(stage)
+    }
+
+    /// Its terminal dials the login server.
+    async fn play(&self, recording: &Recording, shows_max: usize) -> Play {
+        let curtain = Arc::new(Curtain::new(shows_max));
+        let server = self.installation.ready.login.to_string();
+        let replay = Replay::read(server, &recording.path, recording.sim_bytes, recording.attributes);
+        let replay = replay.expect("the recording reads").behind(Arc::clone(&curtain));
         let fleet = replay.start();
-        let terminal = loop {
-            let event = tokio::time::timeout(Duration::from_secs(30), events.next()).await;
-            match event.expect("the terminal comes").expect("the bus lives") {
-                Ok(Event::Presence { terminal, presence: Presence::Online }) => break terminal,
-                _ => continue,
-            }
-        };
-        let channel = Channel::new(replay.channel()).expect("not 0");
-        let stream = StreamKey::live(terminal, channel, Profile::Main);
-        Self { media, gate, stream, gateway, fleet, _database: database, _folder: folder }
+        let device = hex::encode(replay.sim()).trim_start_matches('0').to_owned();
+        let vehicle = wait_until("the terminal to be online", WITHIN, async || {
+            let (_, page) = self.v1(Method::GET, "/vehicles?online=true", None).await;
+            let mut vehicles = page["items"].as_array()?.iter();
+            vehicles.find(|vehicle| vehicle["terminals"][0]["device_no"] == device)?.get("id").cloned()
+        });
+        Play { vehicle: vehicle.await, curtain, device, channel: replay.channel(), fleet }
     }
 
-    pub fn url(&self, rest: &str) -> String {
-        format!("http://{}/{rest}", self.media.viewer_addr())
-    }
-
-    /// HTTP-FLV, HLS as fMP4, HLS as MPEG-TS.
-    pub fn forms(&self) -> [String; 3] {
-        let (stream, channel) = (self.stream, self.stream.channel.number() - 1);
-        [
-            self.url(&format!("live/{stream}.flv?ticket=T")),
-            self.url(&format!("live/{stream}/index.m3u8?ticket=T")),
-            self.url(&format!("hls/1_{}_{channel}_0.m3u8?jsession=S", stream.terminal)),
-        ]
-    }
-
-    /// Lets the terminal be asked once this many viewers are there.
-    pub async fn open_for(&self, viewers: u64) {
-        let until = Instant::now() + Duration::from_secs(30);
-        while self.media.stats().views < viewers {
-            assert!(Instant::now() < until, "the viewers never came");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    async fn v1(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let url = self.installation.url(&format!("/api/v1{path}"));
+        let mut request = self.client.request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
         }
-        self.gate.open();
+        let reply = request.send().await.expect("a reply");
+        (reply.status(), reply.json().await.unwrap_or_default())
     }
 
+    /// HTTP-FLV, HLS as fMP4, HLS as MPEG-TS, as the platform names them.
+    pub async fn forms(&self, play: &Play) -> [String; 3] {
+        let Play { vehicle, device, channel, .. } = play;
+        let path = format!("/vehicles/{vehicle}/channels/{channel}/live");
+        let (status, live) = self.v1(Method::POST, &path, Some(json!({"profile": "main"}))).await;
+        assert_eq!(status, StatusCode::OK, "{live}");
+        let url = |form: &str| live["urls"][form].as_str().unwrap_or_else(|| panic!("{live}")).to_owned();
+        let (media, session) = (self.installation.ready.media, &self.session);
+        let cmsv6 = format!("http://{media}/hls/1_{device}_{}_0.m3u8?jsession={session}", channel - 1);
+        [url("http_flv"), url("hls"), cmsv6]
+    }
+
+    /// The newest picture of a stream; None while it does not run.
+    pub async fn snapshot(&self, play: &Play) -> Option<Vec<u8>> {
+        let path = format!("/api/v1/vehicles/{}/channels/{}/snapshot", play.vehicle, play.channel);
+        let url = self.installation.url(&path);
+        let reply = self.client.get(url).bearer_auth(&self.token).send().await.expect("a reply");
+        match reply.status() {
+            StatusCode::OK => Some(reply.bytes().await.expect("a picture").to_vec()),
+            StatusCode::CONFLICT => None,
+            status => panic!("{status}"),
+        }
+    }
+
+    /// Lifts the curtains of `plays` once `viewers` have come to the platform since it was started.
+    pub async fn open_for(&self, viewers: u64, plays: impl IntoIterator<Item = &Play>) {
+        wait_until("the viewers to come", WITHIN, async || {
+            let views = self.installation.metric("media", "motorcade_media_views_total").await;
+            views.is_some_and(|views| views >= viewers).then_some(())
+        })
+        .await;
+        plays.into_iter().for_each(|play| play.curtain.rise());
+    }
+
+    /// Takes the terminals away, and the platform.
     pub async fn stop(self) {
-        self.media.shutdown().await;
-        self.fleet.stop().await.expect("the terminal stops");
-        self.gateway.shutdown().await;
+        for play in self.plays {
+            play.fleet.stop().await.expect("the terminal stops");
+        }
     }
 }
 
@@ -338,7 +280,7 @@ pub async fn probe(url: &str) -> Probed {
     )
     .await;
     let errors = String::from_utf8_lossy(&output.stderr);
-    let probed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let probed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let stream = &probed["streams"][0];
     let codec = stream["codec_name"].as_str().unwrap_or_else(|| panic!("{url}: no pictures: {errors}"));
     Probed {

@@ -57,6 +57,9 @@ impl Terminal {
         if !self.camera.has(channel) || kind > 1 || tcp_port == 0 {
             return UNSUPPORTED;
         }
+        if !self.camera.admits() {
+            return FAILED;
+        }
         let stop = self.stop.child_token();
         // A stream of the same channel that still runs ends with the guard that this replaces.
         self.streams.insert(channel, stop.clone().drop_guard());
