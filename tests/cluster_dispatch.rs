@@ -277,7 +277,8 @@ impl Terminals {
 fn ended(cluster: &Cluster, size: &Size, expected: BTreeSet<(&str, &str)>) {
     let url = format!("http://{}/api/v1", cluster.node("api1").at(8080));
     let within = size.within;
-    let asked = cluster.desk.runtime().spawn(async move {
+    let runtime = cluster.desk.runtime();
+    let asked = runtime.spawn(async move {
         let token = token(&url).await;
         let until = Instant::now() + within;
         loop {
@@ -295,7 +296,7 @@ fn ended(cluster: &Cluster, size: &Size, expected: BTreeSet<(&str, &str)>) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     });
-    let ends = cluster.desk.runtime().block_on(asked).expect("it is answered");
+    let ends = runtime.block_on(asked).expect("it is answered");
     let ends: BTreeSet<_> = ends.iter().map(|(node, kind)| (node.as_str(), kind.as_str())).collect();
     assert_eq!(ends, expected);
 }
