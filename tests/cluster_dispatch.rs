@@ -86,7 +86,9 @@ fn a_fleet_is_spread_over_the_gateways_that_serve() {
     let Some(mut cluster) = Cluster::start(&size.plan()) else { return };
     let begin = Instant::now();
     let say = |what: &str| println!("{:6.1} s  {what}", begin.elapsed().as_secs_f64());
-    say("every node is ready");
+    // Or the first terminals are counted in which dial again because no gateway is fit yet.
+    cluster.wait_for_sight();
+    say("every node is ready, and sees the others");
     let log = cluster.folder().join("terminals.jsonl");
     let _fleet = fleet(&cluster, &size, size.terminals, &log, &[]);
     all_at(&cluster, &size, u64::from(size.terminals), &["gw1", "gw2", "gw3"]);
