@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster::etcd::Agreement;
 use cluster::plan::{Policy, Roll, Scene, SpoolCopy, Step, plan};
 use cluster::{
     Bus, Copies as _, Epoch, Events as _, Holders, Incarnation, Lead, NodeId, Order, Orders, Peers,
@@ -27,6 +28,8 @@ const RECORD_MAX: u32 = 256;
 /// What the leader of a cluster works with. Every login server has one; that of the leader acts.
 pub(crate) struct Leadership {
     pub(crate) leads: watch::Receiver<Option<Lead>>,
+    /// Where nodes that left have left their marks.
+    pub(crate) agreement: Arc<Agreement>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) sightings: SightingsSeen,
     /// Where terminals are, as their gateways tell.
@@ -134,6 +137,9 @@ impl Leadership {
     async fn carry_out(&self, epoch: Epoch, step: &Step) -> bool {
         match step {
             Step::Lost { node, incarnation } => self.lose(epoch, node, *incarnation).await,
+            Step::Left { node, incarnation, is_back } => {
+                self.let_go(epoch, node, *incarnation, *is_back).await
+            }
             Step::Adopt { origin, incarnation: _, holder } => self.adopt(origin, holder).await,
             Step::Release { gateway, terminals } => {
                 self.order(epoch, gateway, Order::Release { terminals: *terminals }).await
@@ -141,9 +147,29 @@ impl Leadership {
         }
     }
 
-    /// Its terminals are offline, unless another gateway has them by now.
     async fn lose(&self, epoch: Epoch, node: &NodeId, incarnation: Incarnation) -> bool {
-        match self.db.node_lost(epoch.0, &life(node, incarnation)).await {
+        let terminals = self.db.node_lost(epoch.0, &life(node, incarnation)).await;
+        self.are_offline(node, terminals)
+    }
+
+    /// What is written down needs no mark any more. One that stays is acted upon again, by this leader or the next.
+    async fn let_go(&self, epoch: Epoch, node: &NodeId, incarnation: Incarnation, is_back: bool) -> bool {
+        let terminals = self.db.node_left(epoch.0, &life(node, incarnation), is_back).await;
+        if !self.are_offline(node, terminals) {
+            return false;
+        }
+        match self.agreement.forget_left(node, incarnation).await {
+            Ok(()) => true,
+            Err(error) => {
+                debug!("the mark that {node} left stays: {error}");
+                false
+            }
+        }
+    }
+
+    /// Terminals of a node that is gone are offline, unless another gateway has them by now. Whether they were found.
+    fn are_offline(&self, node: &NodeId, terminals: Result<Vec<TerminalId>, LeaderError>) -> bool {
+        match terminals {
             Ok(terminals) => {
                 // Who has come to another gateway is about to be online there.
                 let is_nowhere = |terminal: &TerminalId| {

@@ -1,6 +1,6 @@
 //! A fleet that dials the login servers ends evenly spread over the gateways, those that cannot be redirected too;
 //! stays so when its time limits are renewed; leaves a gateway that is drained; and comes back to it. Video is asked of
-//! every API node, and served by every media server.
+//! every API node, and served by every media server. Nodes that are told to end are written down as having left.
 //!
 //! Small, so that it takes a minute and a half: `scripts/cluster-dispatch` (`MOTORCADE_CLUSTER_DISPATCH=full`) has 1,000
 //! terminals, and prints the state of the cluster as its operator sees it.
@@ -83,10 +83,10 @@ impl Size {
 #[test]
 fn a_fleet_is_spread_over_the_gateways_that_serve() {
     let size = Size::chosen();
-    let Some(cluster) = Cluster::start(&size.plan()) else { return };
+    let Some(mut cluster) = Cluster::start(&size.plan()) else { return };
     let begin = Instant::now();
     let say = |what: &str| println!("{:6.1} s  {what}", begin.elapsed().as_secs_f64());
-    say("every node is ready");
+    say("every node is ready, and sees the others");
     let log = cluster.folder().join("terminals.jsonl");
     let _fleet = fleet(&cluster, &size, size.terminals, &log, &[]);
     all_at(&cluster, &size, u64::from(size.terminals), &["gw1", "gw2", "gw3"]);
@@ -131,6 +131,13 @@ fn a_fleet_is_spread_over_the_gateways_that_serve() {
     say("gw2 serves again, and has its share");
     terminals.read();
     show(&cluster, &terminals);
+
+    // One of them may lead.
+    for name in ["gw3", "login2"] {
+        cluster.node_mut(name).process.stop();
+    }
+    ended(&cluster, &size, [("gw3", "left"), ("login2", "left")].into());
+    say("gw3 and login2 left, and were not taken for lost");
 }
 
 /// Terminals of which a tenth refuses to be redirected and a tenth keeps to no time limit.
@@ -261,6 +268,42 @@ impl Terminals {
     }
 }
 
+/// Waits until these nodes, and no others, are written down as ended, each in this way.
+fn ended(cluster: &Cluster, size: &Size, expected: BTreeSet<(&str, &str)>) {
+    let url = format!("http://{}/api/v1", cluster.node("api1").at(8080));
+    let within = size.within;
+    let runtime = cluster.desk.runtime();
+    let asked = runtime.spawn(async move {
+        let token = token(&url).await;
+        let until = Instant::now() + within;
+        loop {
+            let page = http().get(format!("{url}/node-events?limit=100")).bearer_auth(&token).send().await;
+            let page: Value = page.expect("a reply").json().await.expect("JSON");
+            let events = page["items"].as_array().unwrap_or_else(|| panic!("{page}")).iter();
+            let told = |event: &Value| {
+                Some((event["node"].as_str()?.to_owned(), event["kind"].as_str()?.to_owned()))
+            };
+            let ends: BTreeSet<_> =
+                events.filter_map(told).filter(|(_, kind)| kind == "left" || kind == "lost").collect();
+            if ends.len() >= 2 || Instant::now() > until {
+                return ends;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
+    let ends = runtime.block_on(asked).expect("it is answered");
+    let ends: BTreeSet<_> = ends.iter().map(|(node, kind)| (node.as_str(), kind.as_str())).collect();
+    assert_eq!(ends, expected);
+}
+
+/// Who may see everything.
+async fn token(url: &str) -> String {
+    let login = json!({"account": "admin", "password": PASSWORD});
+    let tokens = http().post(format!("{url}/auth/login")).json(&login).send().await;
+    let tokens: Value = tokens.expect("a reply").json().await.expect("tokens");
+    tokens["access_token"].as_str().expect("a token").to_owned()
+}
+
 /// Two streams of each media server, one asked of each API node.
 fn video_is_served_by_every_node(cluster: &Cluster, size: &Size) {
     let at = |names: [&'static str; 2], port| names.map(|name| cluster.node(name).at(port).to_string());
@@ -270,11 +313,8 @@ fn video_is_served_by_every_node(cluster: &Cluster, size: &Size) {
     let watching = runtime.spawn(async move {
         let mut watched = BTreeSet::new();
         for api in &apis {
-            let login = json!({"account": "admin", "password": PASSWORD});
             let url = format!("http://{api}/api/v1");
-            let tokens = http().post(format!("{url}/auth/login")).json(&login).send().await;
-            let tokens: Value = tokens.expect("a reply").json().await.expect("tokens");
-            let token = tokens["access_token"].as_str().expect("a token");
+            let token = &token(&url).await;
             let page = format!("{url}/vehicles?online=true&limit=50");
             let page: Value = {
                 let reply = http().get(page).bearer_auth(token).send().await.expect("a reply");

@@ -6,6 +6,7 @@ mod support;
 #[allow(dead_code, unreachable_pub, reason = "the gateway's own tests use the rest")]
 mod device;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -81,6 +82,28 @@ impl Drop for Halted {
     fn drop(&mut self) {
         self.0.iter().for_each(|pid| signal(*pid, "CONT"));
     }
+}
+
+#[test]
+fn who_is_told_to_end_while_it_starts_ends_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Takes connections and says nothing: the start waits for it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let conninfo = format!("host=127.0.0.1 port={} dbname=none", silent.local_addr().expect("bound").port());
+    let mut platform = support::motorcade()
+        .args(["serve", "--data"])
+        .arg(folder.path())
+        .envs(Options::default().env("MOTORCADE__DATABASE__URL", &conninfo).env)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let _asked = silent.accept().expect("it asks");
+    signal(platform.id(), "TERM");
+    let status = wait_for("the end", WITHIN, || platform.try_wait().expect("it was ours"));
+    assert!(status.success(), "{status}");
+    let mut said = String::new();
+    platform.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert_eq!(said, "", "it was not ready");
 }
 
 #[tokio::test(flavor = "multi_thread")]

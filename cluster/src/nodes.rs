@@ -157,6 +157,7 @@ mod tests {
                 member("d", 4, false),
             ]
             .into(),
+            ..View::default()
         };
         let sightings = [sighting("a", 1, 2), sighting("b", 1, 0), sighting("c", 3, 3)].into();
         let report = ClusterReport::of(id("a"), &view, &sightings, None);
@@ -184,6 +185,7 @@ mod tests {
             revision: 9,
             leader: Some(Leader { node: id("a"), incarnation: Incarnation(1), epoch: Epoch(5) }),
             members: [member("a", 2, false)].into(),
+            ..View::default()
         };
         let report = ClusterReport::of(id("a"), &view, &Sightings::new(), None);
         assert!(!report.nodes[0].leads && report.leader.is_some());

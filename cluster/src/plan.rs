@@ -63,6 +63,16 @@ pub enum Step {
         /// Which life of it.
         incarnation: Incarnation,
     },
+    /// A node left of its own accord: an event is stored and, unless it is back, its terminals' sessions are closed in
+    /// the database. It had given up its terminals before it said so.
+    Left {
+        /// The node.
+        node: NodeId,
+        /// Which life of it.
+        incarnation: Incarnation,
+        /// Whether another life of it is known: what that one has stays its own.
+        is_back: bool,
+    },
     /// The holder of a copy stores the spool of a gateway that does not come back.
     Adopt {
         /// The gateway.
@@ -85,6 +95,8 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost { node, incarnation: _ } => write!(f, "{node} is lost"),
+            Self::Left { node, incarnation: _, is_back: false } => write!(f, "{node} left"),
+            Self::Left { node, incarnation: _, is_back: true } => write!(f, "{node} left and is back"),
             Self::Adopt { origin, incarnation: _, holder } => {
                 write!(f, "{holder} stores the spool of {origin}")
             }
@@ -128,6 +140,8 @@ pub struct Roll {
     changed_at: Option<Instant>,
     released: BTreeMap<NodeId, Instant>,
     adopted: BTreeMap<SpoolCopy, Instant>,
+    /// What was ordered upon of the marks that are in the View.
+    left: BTreeMap<NodeId, Incarnation>,
 }
 
 /// A node that was there once.
@@ -144,6 +158,8 @@ struct Entry {
     gone_since: Option<Instant>,
     /// Whether that was ordered upon.
     is_lost: bool,
+    /// Whether it said that it left: then it is not lost, whoever sees it no more.
+    has_left: bool,
 }
 
 impl Roll {
@@ -171,6 +187,9 @@ impl Roll {
             let is_member = is_member(view, node, entry.incarnation);
             let is_seen = is_seen(sightings, node, entry.incarnation);
             has_changed |= is_seen != entry.unseen_since.is_none();
+            let has_left = view.left.get(node) == Some(&entry.incarnation);
+            has_changed |= has_left && !entry.has_left;
+            entry.has_left |= has_left;
             since(&mut entry.unseen_since, now, !is_seen);
             since(&mut entry.gone_since, now, !is_seen && !is_member);
             since(&mut entry.member_since, now, is_member);
@@ -193,6 +212,9 @@ impl Roll {
                     entry.is_lost = true;
                 }
             }
+            Step::Left { node, incarnation, is_back: _ } => {
+                self.left.insert(node.clone(), *incarnation);
+            }
             Step::Adopt { origin, incarnation, holder } => {
                 let (origin, holder) = (origin.clone(), holder.clone());
                 self.adopted.insert(SpoolCopy { origin, incarnation: *incarnation, holder }, now);
@@ -204,12 +226,12 @@ impl Roll {
     }
 
     /// Whether most of the other nodes have vanished and are not given up yet: then it is the leader that is cut
-    /// off. Those that it only knows from the record have not vanished from its sight. One other node alone proves
-    /// nothing either way, and is believed to be lost when its lease lapses.
+    /// off. Those that it only knows from the record have not vanished from its sight, nor those that said they left.
+    /// One other node alone proves nothing either way, and is believed to be lost when its lease lapses.
     pub fn is_cut_off(&self, now: Instant, me: &NodeId, policy: &Policy) -> bool {
         let mut others = 0;
         let mut vanished = 0;
-        let counts = |entry: &Entry| !entry.is_lost && !entry.is_on_record_only;
+        let counts = |entry: &Entry| !entry.is_lost && !entry.has_left && !entry.is_on_record_only;
         for (_, entry) in self.nodes.iter().filter(|(node, entry)| *node != me && counts(entry)) {
             others += 1;
             vanished += u32::from(entry.unseen_since.is_some_and(|since| now < since + policy.believe_after));
@@ -240,6 +262,7 @@ impl Roll {
     /// Drops what no plan needs any more.
     fn forget(&mut self, view: &View) {
         self.released.retain(|node, _| view.members.contains_key(node));
+        self.left.retain(|node, life| view.left.get(node) == Some(life));
         self.adopted.retain(|copy, _| view.members.contains_key(&copy.holder));
         let gone = self.nodes.iter().filter_map(|(node, entry)| Some((entry.gone_since?, node.clone())));
         let mut gone: Vec<_> = gone.collect();
@@ -259,13 +282,14 @@ impl Entry {
             unseen_since: None,
             gone_since: None,
             is_lost: false,
+            has_left: false,
         }
     }
 
     /// Whether it is gone, and nobody has acted on that.
     fn is_to_be_lost(&self, now: Instant, policy: &Policy) -> bool {
         let patience = if self.is_on_record_only { policy.settle } else { Duration::ZERO };
-        !self.is_lost && self.gone_since.is_some_and(|since| now >= since + patience)
+        !self.is_lost && !self.has_left && self.gone_since.is_some_and(|since| now >= since + patience)
     }
 }
 
@@ -286,12 +310,18 @@ fn since(at: &mut Option<Instant>, now: Instant, holds: bool) {
     }
 }
 
-/// What is to be done at `now`: nothing, where it is the leader that is cut off.
+/// What is to be done at `now`: where it is the leader that is cut off, nothing but to write down who said that it left.
 pub fn plan(now: Instant, scene: &Scene<'_>, roll: &Roll, policy: &Policy) -> Vec<Step> {
-    if roll.is_cut_off(now, scene.me, policy) {
-        return Vec::new();
-    }
     let mut steps = Vec::new();
+    for (node, incarnation) in &scene.view.left {
+        if roll.left.get(node) != Some(incarnation) {
+            let is_back = roll.nodes.get(node).is_some_and(|entry| entry.incarnation != *incarnation);
+            steps.push(Step::Left { node: node.clone(), incarnation: *incarnation, is_back });
+        }
+    }
+    if roll.is_cut_off(now, scene.me, policy) {
+        return steps;
+    }
     for (node, entry) in &roll.nodes {
         if entry.is_to_be_lost(now, policy) {
             steps.push(Step::Lost { node: node.clone(), incarnation: entry.incarnation });

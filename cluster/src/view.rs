@@ -20,6 +20,9 @@ pub struct View {
     pub leader: Option<Leader>,
     /// Every node whose lease holds.
     pub members: BTreeMap<NodeId, Member>,
+    /// Nodes that left of their own accord, each in the last life that did so: until the leader has written that down.
+    /// A later life of such a node may be a member.
+    pub left: BTreeMap<NodeId, Incarnation>,
 }
 
 /// A node that is in the cluster.

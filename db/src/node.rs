@@ -21,7 +21,7 @@ pub enum NodeEventKind {
     Joined,
     /// Its lease lapsed, and it answers nobody.
     Lost,
-    /// It said that it ends.
+    /// It said that it ends, and was not there any more.
     Left,
     /// It is to give away what it has.
     Draining,
@@ -178,20 +178,37 @@ impl Db {
         self.as_leader(epoch, move |conn| happened(conn, epoch, &life, kind, &detail)).await
     }
 
-    /// Writes that a node is lost and marks every terminal offline that it held; says which. A terminal that another
-    /// node holds by now is not among them.
+    /// Writes that a node is lost, unless that life of it left, and marks every terminal offline that it held; says
+    /// which. A terminal that another node holds by now is not among them.
     ///
     /// # Errors
     /// [`LeaderError::OldEpoch`] where a later leader wrote already.
     pub async fn node_lost(&self, epoch: i64, life: &NodeLife) -> Result<Vec<TerminalId>, LeaderError> {
         let life = life.clone();
         self.as_leader(epoch, move |conn| {
-            happened(conn, epoch, &life, NodeEventKind::Lost, "")?;
-            let lost: Vec<Key> =
-                sql_query("UPDATE terminal SET online = false WHERE node = $1 AND online RETURNING id")
-                    .bind::<Text, _>(text::sent(&life.node, NAME_CHARS_MAX))
-                    .load(conn)?;
-            Ok(lost.into_iter().map(|key| TerminalId(key.id)).collect())
+            if !has_left(conn, &life)? {
+                happened(conn, epoch, &life, NodeEventKind::Lost, "")?;
+            }
+            offline(conn, &life)
+        })
+        .await
+    }
+
+    /// Writes that a node left of its own accord. Unless another life of it `is_back`, whose terminals they would be,
+    /// marks every terminal offline that it held; says which.
+    ///
+    /// # Errors
+    /// [`LeaderError::OldEpoch`] where a later leader wrote already.
+    pub async fn node_left(
+        &self,
+        epoch: i64,
+        life: &NodeLife,
+        is_back: bool,
+    ) -> Result<Vec<TerminalId>, LeaderError> {
+        let life = life.clone();
+        self.as_leader(epoch, move |conn| {
+            happened(conn, epoch, &life, NodeEventKind::Left, "")?;
+            if is_back { Ok(Vec::new()) } else { offline(conn, &life) }
         })
         .await
     }
@@ -295,6 +312,25 @@ impl Db {
             .await?;
         done.map_err(|seen| LeaderError::OldEpoch { given: epoch, seen })
     }
+}
+
+/// Marks every terminal offline that the node holds; says which.
+fn offline(conn: &mut PgConnection, life: &NodeLife) -> Result<Vec<TerminalId>, DbError> {
+    let marked: Vec<Key> =
+        sql_query("UPDATE terminal SET online = false WHERE node = $1 AND online RETURNING id")
+            .bind::<Text, _>(text::sent(&life.node, NAME_CHARS_MAX))
+            .load(conn)?;
+    Ok(marked.into_iter().map(|key| TerminalId(key.id)).collect())
+}
+
+fn has_left(conn: &mut PgConnection, life: &NodeLife) -> Result<bool, DbError> {
+    let found: Option<Key> =
+        sql_query("SELECT id FROM node_event WHERE node = $1 AND incarnation = $2 AND kind = 'left'")
+            .bind::<Text, _>(text::sent(&life.node, NAME_CHARS_MAX))
+            .bind::<BigInt, _>(life.incarnation.cast_signed())
+            .get_result(conn)
+            .optional()?;
+    Ok(found.is_some())
 }
 
 fn happened(

@@ -390,21 +390,7 @@ impl Db {
         registration: &Registration,
     ) -> Result<Option<Terminal>, DbError> {
         let (sim, registration) = (sim.clone(), registration.clone());
-        self.links(move |conn| {
-            let (maker, model, terminal_no) = registration.texts();
-            sql_query(
-                "UPDATE terminal SET maker = $2, model = $3, terminal_no = $4, edition = coalesce($5, edition) \
-                 WHERE sim = $1",
-            )
-            .bind::<Text, _>(sim.as_str())
-            .bind::<Text, _>(maker)
-            .bind::<Text, _>(model)
-            .bind::<Text, _>(terminal_no)
-            .bind::<Nullable<SmallInt>, _>(registration.year())
-            .execute(conn)?;
-            by_sim(conn, &sim)
-        })
-        .await
+        self.links(move |conn| note(conn, &sim, &registration)).await
     }
 
     /// Open admission: the terminal with this SIM, made under the root company with a vehicle and
@@ -415,16 +401,58 @@ impl Db {
     /// [`DbError::Conflict`] where somebody gave the SIM to another terminal as its device number.
     pub async fn admit(&self, sim: &Sim, registration: &Registration) -> Result<Terminal, DbError> {
         let (sim, registration) = (sim.clone(), registration.clone());
-        self.links(move |conn| {
-            if let Some(known) = by_sim(conn, &sim)? {
-                return Ok(known);
-            }
-            let scope = Scope::platform();
-            let admitted = admit(conn, &scope, &sim, &registration, ROOT_COMPANY, None, None)?;
-            one(conn, &scope, admitted)
+        self.links(move |conn| match by_sim(conn, &sim)? {
+            Some(known) => Ok(known),
+            None => admit_openly(conn, &sim, &registration),
         })
         .await
     }
+
+    /// [`note_registration`](Self::note_registration), and [`admit`](Self::admit) where the SIM is unknown, in one
+    /// transaction.
+    ///
+    /// # Errors
+    /// Those of [`admit`](Self::admit).
+    pub async fn note_or_admit(&self, sim: &Sim, registration: &Registration) -> Result<Terminal, DbError> {
+        let (sim, registration) = (sim.clone(), registration.clone());
+        self.links(move |conn| match note(conn, &sim, &registration)? {
+            Some(known) => Ok(known),
+            None => admit_openly(conn, &sim, &registration),
+        })
+        .await
+    }
+}
+
+/// Writes what a known terminal says of itself, where that is new: a fleet that registers again changes nothing.
+fn note(
+    conn: &mut PgConnection,
+    sim: &Sim,
+    registration: &Registration,
+) -> Result<Option<Terminal>, DbError> {
+    let (maker, model, terminal_no) = registration.texts();
+    sql_query(
+        "UPDATE terminal SET maker = $2, model = $3, terminal_no = $4, edition = coalesce($5, edition) \
+         WHERE sim = $1 AND (maker, model, terminal_no, edition) \
+             IS DISTINCT FROM ($2, $3, $4, coalesce($5, edition))",
+    )
+    .bind::<Text, _>(sim.as_str())
+    .bind::<Text, _>(maker)
+    .bind::<Text, _>(model)
+    .bind::<Text, _>(terminal_no)
+    .bind::<Nullable<SmallInt>, _>(registration.year())
+    .execute(conn)?;
+    by_sim(conn, sim)
+}
+
+/// An unknown terminal, as [`Db::admit`] makes it.
+fn admit_openly(
+    conn: &mut PgConnection,
+    sim: &Sim,
+    registration: &Registration,
+) -> Result<Terminal, DbError> {
+    let scope = Scope::platform();
+    let admitted = admit(conn, &scope, sim, registration, ROOT_COMPANY, None, None)?;
+    one(conn, &scope, admitted)
 }
 
 impl Registration {

@@ -107,7 +107,8 @@ pub(crate) async fn ask(
     let (answer, answered) = oneshot::channel();
     link.orders.try_send(Order { downlink, answer }).map_err(|error| match error {
         TrySendError::Full(_) => SendError::Busy(terminal),
-        TrySendError::Closed(_) => SendError::Disconnected(terminal),
+        // It heard nothing of it: whoever asks may look for it elsewhere.
+        TrySendError::Closed(_) => SendError::NotConnected(terminal),
     })?;
     let limit = Duration::from_millis(gate.settings.command_timeout_ms) + SESSION_MARGIN;
     match tokio::time::timeout(limit, answered).await {

@@ -324,6 +324,11 @@ impl Conn {
     }
 
     fn finish(mut self, end: &End) {
+        self.orders.close();
+        while let Ok(order) = self.orders.try_recv() {
+            // The terminal heard nothing of it. Nobody waits any more where this does not arrive.
+            let _ = order.answer.send(Answer::NotAuthenticated);
+        }
         let trouble = match end {
             End::Session(CloseReason::NotAuthenticated) => Some(Trouble::AuthenticationLate),
             End::Session(CloseReason::Idle) => Some(Trouble::Idle),

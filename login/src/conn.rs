@@ -1,21 +1,21 @@
 //! One terminal's connection until it goes to its gateway, or is spliced through to it. One task drives one sans-I/O
 //! session, as at a gateway; what the terminal says after its authentication is left to the gateway to hear.
 
+mod redirect;
+mod steps;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use access::terminal::{Authentication, Registration, control_form};
+use access::terminal::{Authentication, Registration};
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
-use cluster::dispatch::Assignment;
-use cluster::trace::{DeviceMessage, Message, Party, Step, StepTaken, Traceparent};
-use cluster::{Advertise, Newcomer};
-use model::{RedirectForm, Sim, TerminalId};
-use protocol::jt808::message::Redirect;
+use cluster::Newcomer;
+use cluster::trace::{DeviceMessage, StepTaken};
+use model::Sim;
 use protocol::jt808::server::{
-    Answer, CloseReason, Downlink, Event, Output, RegisterResult, ReplyTo, Session,
-    Settings as SessionSettings,
+    CloseReason, Event, Output, RegisterResult, ReplyTo, Session, Settings as SessionSettings,
 };
 use protocol::jt808::{Edition, Phone, id};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,6 +26,8 @@ use crate::desk::Desk;
 use crate::heard::Heard;
 use crate::splice::{self, Passage};
 
+use redirect::{Guest, Stage};
+
 /// Room made in the input buffer before each read: some dozens of reports.
 pub(crate) const READ_BYTES: usize = 4 * 1024;
 /// How long a terminal, or a gateway, may take to accept what is sent to it.
@@ -35,9 +37,6 @@ const ATTEMPTS_MAX: u32 = 10;
 /// How long a link stays after a refused registration where it is to be closed: enough for the terminal to hear the
 /// answer, and to be refused an authentication too if it tries.
 const REFUSED_FOR: Duration = Duration::from_secs(2);
-/// The one command of a connection.
-const SWITCH_TOKEN: u64 = 1;
-
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 enum End {
@@ -77,31 +76,6 @@ pub(crate) struct Conn {
     /// The registration of a stranger, to be traced once it is none.
     registered: Option<StepTaken>,
     stage: Stage,
-}
-
-/// How far a terminal has come.
-#[derive(Debug)]
-enum Stage {
-    /// It has not authenticated.
-    Stranger,
-    /// It was told to go to its gateway, and has not answered.
-    Told(Guest),
-    /// It said it would go; if it is still here then, it is spliced through.
-    Going { guest: Guest, until: Instant },
-    /// It is to be spliced through.
-    Passing(Guest),
-}
-
-/// An authenticated terminal.
-#[derive(Clone, Debug)]
-struct Guest {
-    terminal: TerminalId,
-    sim: Sim,
-    assignment: Assignment,
-    /// The serial number of its authentication.
-    serial: u16,
-    /// The last step of its way, where that is traced.
-    trace: Option<Traceparent>,
 }
 
 impl Conn {
@@ -320,134 +294,6 @@ impl Conn {
         }
     }
 
-    /// Tells the terminal to go to its gateway, unless that is known to be of no use.
-    fn tell(&mut self, mut guest: Guest, code: &[u8], form: RedirectForm) -> Stage {
-        let settings = &self.desk.settings;
-        let Assignment { node, dial, failed } = &guest.assignment;
-        if *failed >= settings.redirect_failures_max
-            || self.desk.stubborn.knows(Instant::now(), guest.terminal)
-        {
-            return Stage::Passing(guest);
-        }
-        let host = dial.host.clone().unwrap_or_else(|| self.local.ip().to_string());
-        let redirect = Redirect {
-            code: protocol::jt808::gbk::trim(code),
-            host: &host,
-            tcp_port: dial.port,
-            udp_port: 0,
-            limit_min: settings.redirect_limit_min,
-        };
-        let mut body = Vec::new();
-        if let Err(error) = redirect.encode(&mut body, control_form(form)) {
-            // A terminal with a code of its own; its command would be read as another one.
-            tracing::debug!(terminal.sim = %guest.sim, %error, "spliced without being asked to go");
-            return Stage::Passing(guest);
-        }
-        tracing::info!(terminal.sim = %guest.sim, node = %node, "terminal {} is sent to {node}", guest.sim);
-        let told = DeviceMessage { id: id::TERMINAL_CONTROL, serial: self.session.next_serial() };
-        guest.trace = self.desk.sent(guest.trace, node, guest.terminal, |login| StepTaken {
-            phone: Some(guest.sim.clone()),
-            terminal: Some(guest.terminal),
-            gateway_address: Some(Advertise { host: Some(host.clone()), port: dial.port }),
-            ..StepTaken::now(Step::Returned, login, Party::Terminal(guest.sim.clone()), Message::Device(told))
-        });
-        let downlink = Downlink { id: id::TERMINAL_CONTROL, body: body.into() };
-        self.session.command(Instant::now(), SWITCH_TOKEN, downlink);
-        self.desk.counters.redirects.one();
-        Stage::Told(guest)
-    }
-
-    /// The terminal said `said` to get a gateway, and is answered.
-    fn asked(
-        &self,
-        begun: SystemTime,
-        sim: &Sim,
-        said: DeviceMessage,
-        answer: DeviceMessage,
-    ) -> Option<StepTaken> {
-        let (terminal, login) = (Party::Terminal(sim.clone()), self.desk.trace.node()?);
-        Some(StepTaken {
-            answer: Some(answer),
-            phone: Some(sim.clone()),
-            terminal_address: Some(self.peer.ip().to_canonical()),
-            begun,
-            ..StepTaken::now(Step::Asks, terminal, login, Message::Device(said))
-        })
-    }
-
-    /// Records how the guest asked for its gateway and got one since `admitted`.
-    fn assigned(
-        &mut self,
-        guest: &Guest,
-        asked: Option<StepTaken>,
-        admitted: SystemTime,
-    ) -> Option<Traceparent> {
-        let trace = &self.desk.trace;
-        let asked = self.registered.take().into_iter().chain(asked).fold(None, |last, step| {
-            trace.record(last, |_| StepTaken { terminal: Some(guest.terminal), ..step })
-        });
-        let Assignment { node, dial, .. } = &guest.assignment;
-        trace.record(asked, |login| StepTaken {
-            phone: Some(guest.sim.clone()),
-            terminal: Some(guest.terminal),
-            gateway_address: Some(dial.clone()),
-            begun: admitted,
-            ..StepTaken::now(
-                Step::Assigned,
-                login.clone(),
-                login,
-                Message::Words(format!("assigned to {node}").into()),
-            )
-        })
-    }
-
-    /// What the terminal says to that.
-    fn answered(&mut self, answer: &Answer) {
-        let Stage::Told(guest) = &self.stage else { return };
-        let guest = guest.clone();
-        if *answer == Answer::General(0) {
-            let within = Duration::from_secs(self.desk.settings.redirect_leave_within_s);
-            self.stage = Stage::Going { guest, until: Instant::now() + within };
-            return;
-        }
-        let counters = &self.desk.counters;
-        match answer {
-            Answer::General(_) => counters.redirect_refused.one(),
-            _ => counters.redirect_ignored.one(),
-        }
-        self.does_not_go(guest);
-    }
-
-    /// It said it would go, and did not.
-    fn stays(&mut self) {
-        if let Stage::Going { guest, .. } = &self.stage {
-            let guest = guest.clone();
-            self.desk.counters.redirect_ignored.one();
-            self.does_not_go(guest);
-        }
-    }
-
-    fn does_not_go(&mut self, guest: Guest) {
-        self.desk.stubborn.remember(Instant::now(), guest.terminal);
-        self.stage = Stage::Passing(guest);
-    }
-
-    /// The terminal, once it is to be spliced through: also one that has so much to say that it cannot wait.
-    fn passes(&mut self) -> Option<Guest> {
-        let has_room = self.heard.len() < self.desk.settings.redirect_bytes_max && self.session.wants_input();
-        match &self.stage {
-            Stage::Stranger => None,
-            Stage::Told(guest) | Stage::Going { guest, .. } if !has_room => {
-                let guest = guest.clone();
-                self.desk.counters.redirect_ignored.one();
-                self.does_not_go(guest.clone());
-                Some(guest)
-            }
-            Stage::Told(_) | Stage::Going { .. } => None,
-            Stage::Passing(guest) => Some(guest.clone()),
-        }
-    }
-
     async fn unregister(&mut self) -> Result<(), End> {
         let Some(guest) = self.stage.guest() else { return Ok(()) };
         let sim = &guest.sim;
@@ -494,22 +340,6 @@ impl Conn {
             tracing::debug!(terminal.sim = %sim, "terminal {sim} left the login server: {end}");
         } else {
             tracing::debug!(peer = %self.peer, "a connection ended: {end}");
-        }
-    }
-}
-
-impl Stage {
-    fn guest(&self) -> Option<&Guest> {
-        match self {
-            Self::Stranger => None,
-            Self::Told(guest) | Self::Going { guest, .. } | Self::Passing(guest) => Some(guest),
-        }
-    }
-
-    fn ends_at(&self) -> Option<Instant> {
-        match self {
-            Self::Going { until, .. } => Some(*until),
-            Self::Stranger | Self::Told(_) | Self::Passing(_) => None,
         }
     }
 }

@@ -70,6 +70,7 @@ pub(super) fn lead(
 ) -> AbortOnDropHandle<()> {
     let leadership = Leadership {
         leads: joined.membership.leads(),
+        agreement: joined.membership.agreement(),
         peers: Arc::clone(&member.peers),
         sightings: joined.lookout.sightings(),
         holders: Arc::clone(&member.holding) as Arc<dyn Holders>,

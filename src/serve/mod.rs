@@ -26,6 +26,7 @@ use access::Access;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
@@ -53,10 +54,13 @@ pub(crate) fn run(serve: &Serve) -> Result<()> {
     let data = serve.place.data_dir()?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async move {
-        let mut node = Box::pin(Node::start(config, roles, &data, serve.demo)).await?;
+        let end = told_to_end()?;
+        let Some(mut node) = Box::pin(Node::start(config, roles, &data, serve.demo, &end)).await? else {
+            return Ok(());
+        };
         node.announce()?;
         let ended = tokio::select! {
-            told = wait_for_the_end() => told,
+            () = end.cancelled() => Ok(()),
             error = node.failed() => Err(error),
         };
         info!("stopping");
@@ -87,13 +91,29 @@ struct Node {
 }
 
 impl Node {
-    /// Everything started. Where a part does not start, those that did are stopped first: nothing is left behind, no
-    /// server of the database and no lease in the cluster.
-    async fn start(config: Config, roles: Roles, data: &Path, demo: bool) -> Result<Self> {
-        let mut node = Self::prepare(config, roles, data).await?;
-        match Box::pin(node.start_roles(roles, demo)).await {
-            Ok(()) => Ok(node),
-            Err(error) => {
+    /// Everything started; None where it was told to `end` before. Where a part does not start, or is not waited for,
+    /// those that did are stopped first: nothing is left behind, no server of the database and no lease in the cluster.
+    /// But for a server of the database that is itself just starting: it is found, and taken over, by the next start.
+    async fn start(
+        config: Config,
+        roles: Roles,
+        data: &Path,
+        demo: bool,
+        end: &CancellationToken,
+    ) -> Result<Option<Self>> {
+        let Some(prepared) = end.run_until_cancelled(Self::prepare(config, roles, data)).await else {
+            info!("told to end before anything was started");
+            return Ok(None);
+        };
+        let mut node = prepared?;
+        match end.run_until_cancelled(Box::pin(node.start_roles(roles, demo))).await {
+            Some(Ok(())) => Ok(Some(node)),
+            None => {
+                info!("told to end before everything was started");
+                node.stop().await?;
+                Ok(None)
+            }
+            Some(Err(error)) => {
                 if let Err(further) = node.stop().await {
                     warn!("what had been started did not end well: {further:#}");
                 }
@@ -298,21 +318,25 @@ fn local(addr: SocketAddr) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, addr.port()).into()
 }
 
-async fn wait_for_the_end() -> Result<()> {
+/// Is cancelled by the first SIGTERM or SIGINT from now on.
+fn told_to_end() -> Result<CancellationToken> {
     let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    // A second signal ends it at once: the operator has waited long enough.
+    let end = CancellationToken::new();
+    let told = end.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
+        let mut signalled = async || {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        };
+        signalled().await;
+        told.cancel();
+        // A second signal ends it at once: the operator has waited long enough.
+        signalled().await;
         error!("told twice to end");
         std::process::exit(1);
     });
-    Ok(())
+    Ok(end)
 }

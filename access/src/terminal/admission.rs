@@ -8,10 +8,11 @@ use model::{RedirectForm, Scope, Sim, TerminalId};
 use protocol::jt808::Edition;
 use protocol::jt808::message;
 use serde::Deserialize;
+use tokio::sync::SemaphorePermit;
 
-use super::Door;
 use super::code::{CodeError, Grant};
 use super::known::Entry;
+use super::{Door, TURN_WITHIN};
 
 /// How terminals that nobody entered are met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -186,23 +187,35 @@ impl Door {
         registration: &db::Registration,
         peer: &str,
     ) -> Result<Option<Entry>, DbError> {
-        let terminal = match self.db.note_registration(sim, registration).await? {
-            Some(terminal) => terminal,
-            None => match self.admission {
-                Admission::Known => {
-                    self.known.forget_sim(sim);
-                    return Ok(None);
-                }
-                Admission::Pending => {
-                    self.known.forget_sim(sim);
-                    self.db.note_pending(sim, registration, peer).await?;
-                    tracing::info!(terminal.sim = %sim, "terminal {sim} waits for approval");
-                    return Ok(None);
-                }
-                Admission::Open => self.db.admit(sim, registration).await?,
-            },
+        let _turn = self.turn().await?;
+        let terminal = match self.admission {
+            Admission::Open => Some(self.db.note_or_admit(sim, registration).await?),
+            Admission::Known | Admission::Pending => self.db.note_registration(sim, registration).await?,
+        };
+        let Some(terminal) = terminal else {
+            self.known.forget_sim(sim);
+            if self.admission == Admission::Pending {
+                self.db.note_pending(sim, registration, peer).await?;
+                tracing::info!(terminal.sim = %sim, "terminal {sim} waits for approval");
+            }
+            return Ok(None);
         };
         Ok(Some(self.remember(sim, &terminal)))
+    }
+
+    /// Waits until it is this registration's turn to ask the database. Who had to wait does not ask one that was found
+    /// to be away meanwhile.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, DbError> {
+        if let Ok(turn) = self.registering.try_acquire() {
+            return Ok(turn);
+        }
+        match tokio::time::timeout(TURN_WITHIN, self.registering.acquire()).await {
+            Ok(Ok(_)) if self.database.is_away() => {
+                Err(DbError::Unavailable("it was found to be away".into()))
+            }
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(DbError::Busy("too many terminals register at once")),
+        }
     }
 
     fn remember(&self, sim: &Sim, terminal: &db::Terminal) -> Entry {

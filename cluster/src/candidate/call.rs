@@ -23,6 +23,12 @@ pub enum Request {
     Stand(LeaseId),
     /// To delete the leader's key if this revision made it.
     Resign(Epoch),
+    /// To delete the node's own key if its last change is still `over`, and to mark, in the same step, that this life
+    /// of the node left.
+    Depart {
+        /// The revision of what it deletes.
+        over: i64,
+    },
     /// To end a lease, and all that hangs on it.
     Revoke(LeaseId),
 }

@@ -204,7 +204,7 @@ impl Candidate {
         self.advance(now);
     }
 
-    /// Resigns, ends the lease and is over.
+    /// Resigns, marks that it left, ends the lease and is over.
     pub fn leave(&mut self, now: Instant) {
         self.end(Ended::Left(self.node.clone()));
         self.advance(now);
@@ -290,9 +290,14 @@ impl Candidate {
     /// The next step towards what this node should be, from what it knows.
     fn wanted(&self) -> Option<Request> {
         let my_key = self.leader.what.filter(|key| key.is_mine);
-        if self.ended.is_some() {
+        if let Some(ended) = &self.ended {
             let lease = self.lease?;
-            return Some(my_key.map_or(Request::Revoke(lease.id), |key| Request::Resign(key.epoch)));
+            let own = self.own.what.filter(|own| own.incarnation == Some(self.incarnation));
+            return Some(match (my_key, ended, own) {
+                (Some(key), _, _) => Request::Resign(key.epoch),
+                (None, Ended::Left(_), Some(own)) => Request::Depart { over: own.revision },
+                (None, _, _) => Request::Revoke(lease.id),
+            });
         }
         self.replaces?;
         let Some(lease) = self.lease else { return Some(Request::Grant) };

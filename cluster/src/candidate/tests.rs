@@ -32,7 +32,7 @@ fn view(revision: i64, members: &[(&str, bool)]) -> View {
         let info = info(node, DIALECT);
         (info.node.clone(), Member { info, is_draining: *is_draining })
     });
-    View { revision, leader: None, members: members.collect() }
+    View { revision, members: members.collect(), ..View::default() }
 }
 
 /// A candidate, its clock and the calls that it has made since they were last looked at.
@@ -221,7 +221,7 @@ fn another_dialect_among_the_members_is_an_error_that_names_both() {
     let mut members = BTreeMap::new();
     let other = info("b", DIALECT + 1);
     members.insert(other.node.clone(), Member { info: other, is_draining: false });
-    let view = View { revision: 4, leader: None, members };
+    let view = View { revision: 4, members, ..View::default() };
     let mut stage = Stage::new();
     stage.sees(&view, None, None);
     stage.asks_nothing();
@@ -233,15 +233,40 @@ fn another_dialect_among_the_members_is_an_error_that_names_both() {
 }
 
 #[test]
-fn leaving_resigns_and_ends_the_lease() {
+fn leaving_resigns_marks_it_and_ends_the_lease() {
     let mut stage = Stage::leading();
     stage.candidate.leave(stage.now);
     assert_eq!(stage.leads(), None);
     stage.asks(Request::Resign(Epoch(6)), Answer::Leader { at: 7, leader: None });
+    stage.asks(Request::Depart { over: 5 }, Answer::Failed);
+    stage.asks_nothing();
+    stage.passes(TTL / 10);
+    stage.asks(Request::Depart { over: 5 }, Answer::Own { at: 8, own: None });
+    assert!(!stage.candidate.is_member());
     stage.asks(Request::Revoke(LEASE), Answer::Failed);
     assert!(!stage.candidate.is_over());
     stage.passes(TTL / 10);
     stage.asks(Request::Revoke(LEASE), Answer::LeaseLost);
+    assert!(stage.candidate.is_over());
+}
+
+#[test]
+fn who_has_no_key_of_its_own_leaves_without_a_mark() {
+    let mut stage = Stage::new();
+    stage.sees(&view(4, &[]), None, None);
+    stage.asks(Request::Grant, Answer::Granted(LEASE, TTL));
+    stage.asks(Request::Join { lease: LEASE, over: 0 }, Answer::Failed);
+    stage.candidate.leave(stage.now);
+    stage.passes(TTL / 10);
+    stage.asks(Request::Revoke(LEASE), Answer::Revoked);
+    assert!(stage.candidate.is_over());
+
+    // Another process has the name by then: it is that one's key, and not to be deleted.
+    let mut stage = Stage::leading();
+    stage.candidate.leave(stage.now);
+    stage.asks(Request::Resign(Epoch(6)), Answer::Leader { at: 7, leader: None });
+    stage.asks(Request::Depart { over: 5 }, Answer::Own { at: 9, own: Some(another(8)) });
+    stage.asks(Request::Revoke(LEASE), Answer::Revoked);
     assert!(stage.candidate.is_over());
 }
 

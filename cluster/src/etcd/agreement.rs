@@ -19,14 +19,14 @@ use tracing::{debug, info, warn};
 
 use super::book::{self, Change, Holder, Keys, NODES_MAX, Record};
 use super::{Book, EtcdError, EtcdSettings};
-use crate::{Answer, Call, Epoch, LeaderKey, LeaseId, NodeId, NodeInfo, Registration, Request};
+use crate::{Answer, Call, Epoch, Incarnation, LeaderKey, LeaseId, NodeId, NodeInfo, Registration, Request};
 
 /// How long changes are followed before everything is read anew, in case a watch has gone silent.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Tries in one lease's time. A call that takes longer is given up.
 const CALLS_PER_TTL: u32 = 3;
-/// Most keys that are read: every node with its mark, and the leader.
-pub(super) const KEYS_MAX: i64 = 2 * NODES_MAX as i64 + 1;
+/// Most keys that are read: every node with its two marks, and the leader.
+pub(super) const KEYS_MAX: i64 = 3 * NODES_MAX as i64 + 1;
 /// gRPC's code for "not found", which etcd uses for leases only.
 const NOT_FOUND: i32 = 5;
 
@@ -75,15 +75,16 @@ impl fmt::Debug for Agreement {
 pub(super) struct Own {
     pub(super) holder: Holder,
     member: Vec<u8>,
-    leader: Vec<u8>,
+    /// Which life of which node, where that is all there is to say.
+    life: Vec<u8>,
 }
 
 impl Own {
     pub(super) fn new(info: &NodeInfo) -> Result<Self, EtcdError> {
         let holder = Holder { node: info.node.clone(), incarnation: info.incarnation };
         let member = serde_json::to_vec(info).map_err(EtcdError::Info)?;
-        let leader = serde_json::to_vec(&holder).map_err(EtcdError::Info)?;
-        Ok(Self { holder, member, leader })
+        let life = serde_json::to_vec(&holder).map_err(EtcdError::Info)?;
+        Ok(Self { holder, member, life })
     }
 }
 
@@ -189,6 +190,17 @@ impl Agreement {
         Ok(self.ask("take the mark from a node", unmark).await?.deleted() > 0)
     }
 
+    /// Takes away the mark that this life of a node left. Does nothing to that of another life.
+    pub async fn forget_left(&self, node: &NodeId, incarnation: Incarnation) -> Result<(), EtcdError> {
+        let key = self.keys.left(node);
+        let life = Holder { node: node.clone(), incarnation };
+        let life = serde_json::to_vec(&life).map_err(EtcdError::Info)?;
+        let is_of_that_life = Compare::value(key.as_str(), CompareOp::Equal, life);
+        let txn = Txn::new().when([is_of_that_life]).and_then([TxnOp::delete(key, None)]);
+        let forget = |mut client: Client| async move { client.txn(txn).await };
+        self.ask("take the mark from a node that left", forget).await.map(drop)
+    }
+
     /// Carries out a candidate's call. Ends within the call limit.
     pub(super) async fn carry_out(&self, own: &Own, call: Call) -> (Call, Answer) {
         let answer = match self.answer(own, call.request).await {
@@ -235,7 +247,7 @@ impl Agreement {
                 let condition = Compare::create_revision(key.as_str(), CompareOp::Equal, 0);
                 let put = TxnOp::put(
                     key.as_str(),
-                    own.leader.as_slice(),
+                    own.life.as_slice(),
                     Some(PutOptions::new().with_lease(lease.0)),
                 );
                 let txn = Txn::new().when([condition]).and_then([put]).or_else([TxnOp::get(key, None)]);
@@ -255,6 +267,18 @@ impl Agreement {
                 let (at, other) = self.decide("let the leader resign", txn).await?;
                 let leader = other.flatten().map(|kv| book::leader_key(&record(&kv), &own.holder));
                 Ok(Answer::Leader { at, leader })
+            }
+            Request::Depart { over } => {
+                let node = &own.holder.node;
+                let key = self.keys.member(node);
+                let condition = Compare::mod_revision(key.as_str(), CompareOp::Equal, over);
+                let mark = TxnOp::put(self.keys.left(node), own.life.as_slice(), None);
+                let delete = TxnOp::delete(key.as_str(), None);
+                let txn = Txn::new().when([condition]).and_then([mark, delete]);
+                let (at, other) =
+                    self.decide("let the node leave", txn.or_else([TxnOp::get(key, None)])).await?;
+                let own = other.flatten().map(|kv| book::registration(node, &record(&kv)));
+                Ok(Answer::Own { at, own })
             }
             Request::Revoke(lease) => {
                 let revoke = |mut client: Client| async move { client.lease_revoke(lease.0).await };

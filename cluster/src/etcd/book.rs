@@ -46,12 +46,17 @@ impl Keys {
         format!("{}draining/{node}", self.prefix)
     }
 
+    pub(super) fn left(&self, node: &NodeId) -> String {
+        format!("{}left/{node}", self.prefix)
+    }
+
     fn parse(&self, key: &[u8]) -> Option<Key> {
         let name = std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?;
         match name.split_once('/') {
             None => (name == "leader").then_some(Key::Leader),
             Some(("members", node)) => node.parse().ok().map(Key::Member),
             Some(("draining", node)) => node.parse().ok().map(Key::Draining),
+            Some(("left", node)) => node.parse().ok().map(Key::Left),
             Some(_) => None,
         }
     }
@@ -61,9 +66,10 @@ enum Key {
     Leader,
     Member(NodeId),
     Draining(NodeId),
+    Left(NodeId),
 }
 
-/// What stands in the leader's key.
+/// What stands in the leader's key, and in the mark of a node that left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Holder {
     pub(super) node: NodeId,
@@ -91,6 +97,7 @@ pub struct Book {
     leader: Option<LeaderEntry>,
     members: BTreeMap<NodeId, MemberEntry>,
     draining: BTreeSet<NodeId>,
+    left: BTreeMap<NodeId, Incarnation>,
     strangers: Vec<Stranger>,
     view: Arc<View>,
 }
@@ -124,6 +131,7 @@ impl Book {
             leader: None,
             members: BTreeMap::new(),
             draining: BTreeSet::new(),
+            left: BTreeMap::new(),
             strangers: Vec::new(),
             view: Arc::default(),
         };
@@ -202,6 +210,13 @@ impl Book {
                     self.draining.insert(node);
                 }
             }
+            Some(Key::Left(node)) => match read::<Holder>(record.value).filter(|life| life.node == node) {
+                Some(life) if self.left.len() < NODES_MAX || self.left.contains_key(&node) => {
+                    self.left.insert(node, life.incarnation);
+                }
+                Some(_) => {}
+                None => warn!(node = %node, "the mark that node {node} left cannot be read"),
+            },
             None => {
                 warn!(etcd.key = %record.key.escape_ascii(), "an etcd key of the cluster is not known here")
             }
@@ -216,6 +231,9 @@ impl Book {
             }
             Some(Key::Draining(node)) => {
                 self.draining.remove(&node);
+            }
+            Some(Key::Left(node)) => {
+                self.left.remove(&node);
             }
             None => {}
         }
@@ -238,7 +256,7 @@ impl Book {
                 Who::Unreadable => {}
             }
         }
-        self.view = Arc::new(View { revision: self.revision, leader, members });
+        self.view = Arc::new(View { revision: self.revision, leader, members, left: self.left.clone() });
     }
 }
 
@@ -361,6 +379,25 @@ mod tests {
             "it has that revision already"
         );
         assert!(book.view().members.contains_key(&node("gw")));
+    }
+
+    #[test]
+    fn who_left_is_no_member_and_marked_in_one_view() {
+        let gone = |revision| Change::Delete { key: b"/motorcade/c/members/gw", revision };
+        let mut book = book(&[
+            record("/motorcade/c/members/gw", GATEWAY, 4),
+            record("/motorcade/c/left/other", r#"{"node":"gw","incarnation":3}"#, 5),
+            record("/motorcade/c/left/odd", "", 5),
+        ]);
+        assert_eq!(book.view().left, BTreeMap::new(), "the mark of one under the name of another");
+        let mark = record("/motorcade/c/left/gw", r#"{"node":"gw","incarnation":3}"#, 11);
+        assert!(book.apply([Change::Put(mark), gone(11)].into_iter()));
+        let view = book.view();
+        assert_eq!(view.left, BTreeMap::from([(node("gw"), Incarnation(3))]));
+        assert!(view.members.is_empty());
+        let forgotten = Change::Delete { key: b"/motorcade/c/left/gw", revision: 12 };
+        assert!(book.apply([forgotten].into_iter()));
+        assert!(book.view().left.is_empty());
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Membership {
         self.agreement.unmark(node).await
     }
 
-    /// Resigns, leaves and ends the lease, in 5 s at most.
+    /// Resigns, leaves so that the leader can tell it from a lapse, and ends the lease; in 5 s at most.
     pub async fn shutdown(mut self) {
         self.leave.cancel();
         if timeout(SHUTDOWN_LIMIT, &mut self.task).await.is_err() {

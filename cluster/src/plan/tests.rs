@@ -62,6 +62,11 @@ impl Cluster {
         self.view.members.remove(&node(name));
     }
 
+    fn leave(&mut self, name: &str) {
+        self.lapse(name);
+        self.view.left.insert(node(name), LIFE);
+    }
+
     fn silence(&mut self, name: &str) {
         self.sightings.get_mut(&node(name)).expect("seen once").missed = 3;
     }
@@ -94,6 +99,80 @@ fn a_node_is_lost_when_both_witnesses_say_so_and_once() {
     cluster.lapse("a");
     cluster.silence("a");
     assert_eq!(cluster.plan(), "a is lost\n", "another time");
+}
+
+#[test]
+fn a_node_that_says_so_has_left_at_once_and_is_never_lost() {
+    let mut cluster = Cluster::new([("a", 10), ("b", 10), ("c", 10)]);
+    cluster.leave("a");
+    assert_eq!(cluster.plan(), "a left\n", "though it was seen a moment ago");
+    cluster.silence("a");
+    assert_eq!(cluster.plan(), "", "once, while the mark is not taken away yet");
+    cluster.view.left.clear();
+    cluster.now += cluster.policy.believe_after;
+    assert_eq!(cluster.plan(), "");
+
+    // What could not be written is planned again.
+    cluster.leave("b");
+    let me = node("login");
+    cluster.observe();
+    let scene = Scene { me: &me, view: &cluster.view, sightings: &cluster.sightings, copies: &[] };
+    let step = Step::Left { node: node("b"), incarnation: LIFE, is_back: false };
+    assert_eq!(plan(cluster.now, &scene, &cluster.roll, &cluster.policy), [step]);
+    assert_eq!(cluster.plan(), "b left\n");
+}
+
+#[test]
+fn a_node_that_is_back_keeps_its_terminals() {
+    let mut cluster = Cluster::new([("a", 10), ("b", 10)]);
+    cluster.view.left.insert(node("a"), Incarnation(1));
+    assert_eq!(cluster.plan(), "a left and is back\n");
+    assert_eq!(cluster.plan(), "");
+    // In that life it leaves, too.
+    cluster.leave("a");
+    assert_eq!(cluster.plan(), "a left\n");
+    // And comes back, and dies.
+    cluster.join("a", &[Role::Gateway], 0);
+    cluster.view.members.get_mut(&node("a")).expect("a member").info.incarnation = Incarnation(9);
+    assert_eq!(cluster.plan(), "");
+    cluster.lapse("a");
+    cluster.silence("a");
+    assert_eq!(cluster.plan(), "a is lost\n");
+}
+
+#[test]
+fn who_left_while_nobody_led_is_not_waited_for_by_the_next_leader() {
+    let mut cluster = Cluster::new([("a", 10), ("b", 10)]);
+    cluster.leave("a");
+    cluster.sightings.remove(&node("a"));
+    cluster.roll = Roll::default();
+    cluster.roll.expect(["a", "b", "login", "standby"].map(|name| (node(name), LIFE)));
+    assert_eq!(cluster.plan(), "a left\n");
+    cluster.view.left.clear();
+    cluster.now += cluster.policy.settle;
+    assert_eq!(cluster.plan(), "", "it is on record, but not lost");
+}
+
+#[test]
+fn most_nodes_may_leave_at_once() {
+    let mut cluster = Cluster::new([("a", 500), ("b", 10), ("c", 10)]);
+    for name in ["a", "b", "standby"] {
+        cluster.silence(name);
+        cluster.leave(name);
+    }
+    assert_eq!(cluster.plan(), "a left\nb left\nstandby left\n");
+    cluster.silence("c");
+    cluster.lapse("c");
+    assert_eq!(cluster.plan(), "c is lost\n", "the leader is not cut off for those that left");
+
+    // One that is cut off takes their word all the same, and nothing else.
+    let mut cluster = Cluster::new([("a", 500), ("b", 10), ("c", 10)]);
+    for name in ["a", "b", "standby"] {
+        cluster.silence(name);
+        cluster.lapse(name);
+    }
+    cluster.leave("c");
+    assert_eq!(cluster.plan(), "c left\n");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Who is a member.
 
+use std::collections::BTreeMap;
+
 use cluster::etcd::Membership;
 use cluster::{DIALECT, Ended, Incarnation, NodeInfo};
 use tokio::time::timeout;
@@ -32,6 +34,35 @@ async fn a_node_started_again_at_once_takes_its_own_place() {
     let second = joined(&etcd.settings(), &login("a", 2)).await;
     until(&second.leads(), "it leads again", Option::is_some).await;
     second.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_leaves_is_told_from_who_dies() {
+    let Some(etcd) = Server::start().await else { return };
+    let watcher = joined(&etcd.settings(), &login("w", 9)).await;
+    let views = watcher.views();
+    let dies = joined(&etcd.settings(), &login("a", 1)).await;
+    until(&views, "a is there", |view| view.members.contains_key(&id("a"))).await;
+    drop(dies);
+    let view = until(&views, "a is gone", |view| !view.members.contains_key(&id("a"))).await;
+    assert_eq!(view.left, BTreeMap::new(), "its lease lapsed");
+
+    let leaves = joined(&etcd.settings(), &login("a", 2)).await;
+    until(&views, "a is there", |view| view.members.contains_key(&id("a"))).await;
+    leaves.shutdown().await;
+    let view = until(&views, "a is gone again", |view| !view.members.contains_key(&id("a"))).await;
+    assert_eq!(view.left, BTreeMap::from([(id("a"), Incarnation(2))]), "it said so, in the same moment");
+
+    // Its next life does not wipe that out, nor does who takes away the mark of another life.
+    let back = joined(&etcd.settings(), &login("a", 3)).await;
+    let agreement = watcher.agreement();
+    agreement.forget_left(&id("a"), Incarnation(3)).await.expect("asked");
+    let view = until(&views, "a is back", |view| view.members.contains_key(&id("a"))).await;
+    assert_eq!(view.left[&id("a")], Incarnation(2));
+    agreement.forget_left(&id("a"), Incarnation(2)).await.expect("taken away");
+    until(&views, "no mark is left", |view| view.left.is_empty()).await;
+    back.shutdown().await;
+    watcher.shutdown().await;
 }
 
 #[tokio::test]

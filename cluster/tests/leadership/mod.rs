@@ -41,15 +41,17 @@ pub(crate) struct Sums {
     pub(crate) refused: u64,
     pub(crate) refused_after_thaw: u64,
     pub(crate) replaced: u64,
+    pub(crate) left: u64,
 }
 
 pub(crate) fn add(sums: &mut Sums, more: Sums) {
-    let Sums { events, elections, refused, refused_after_thaw, replaced } = more;
+    let Sums { events, elections, refused, refused_after_thaw, replaced, left } = more;
     sums.events += events;
     sums.elections += elections;
     sums.refused += refused;
     sums.refused_after_thaw += refused_after_thaw;
     sums.replaced += replaced;
+    sums.left += left;
 }
 
 #[derive(Debug)]
@@ -273,6 +275,7 @@ impl World {
             process.state = State::Gone;
             self.sums.replaced +=
                 u64::from(matches!(process.candidate.ended(), Some(Ended::Replaced { .. })));
+            self.sums.left += u64::from(self.etcd.left().any(|who| who == process.who));
             let name = process.who.name;
             self.queue.put(self.now + RESTART_AFTER, Event::Start(name));
         } else if let Some(deadline) = process.candidate.deadline() {
@@ -391,13 +394,20 @@ impl World {
         self.processes.iter().rposition(|process| process.who.name == name && process.state != State::Gone)
     }
 
-    /// Who believes to lead has etcd's word for it, under that very epoch.
+    /// Who believes to lead has etcd's word for it, under that very epoch. Who is marked as having left was told to.
     fn check(&self) -> Result<(), Broken> {
         for process in self.processes.iter().filter(|process| process.state != State::Gone) {
             let Some(epoch) = process.candidate.leads(process.clock.at(self.now)) else { continue };
             let leader = self.etcd.leader();
             if leader.is_none_or(|leader| leader.who != process.who || leader.epoch != epoch) {
                 return Err(format!("{:?} believes to lead under {epoch}; etcd has {leader:?}", process.who));
+            }
+        }
+        for left in self.etcd.left() {
+            let process = self.processes.iter().find(|process| process.who == left);
+            let ended = process.and_then(|process| process.candidate.ended());
+            if !matches!(ended, Some(Ended::Left(_))) {
+                return Err(format!("{left:?} is marked as having left; it has ended as {ended:?}"));
             }
         }
         Ok(())

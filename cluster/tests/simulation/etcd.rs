@@ -53,6 +53,7 @@ pub struct Etcd {
     infos: Vec<NodeInfo>,
     members: Vec<Option<Registration>>,
     draining: Vec<bool>,
+    left: Vec<Option<Incarnation>>,
     leader: Option<LeaderRow>,
     leases: Vec<Lease>,
     next_lease: i64,
@@ -78,6 +79,7 @@ impl Etcd {
             infos,
             members: vec![None; nodes],
             draining: vec![false; nodes],
+            left: vec![None; nodes],
             leader: None,
             leases: Vec::new(),
             next_lease: 1,
@@ -93,6 +95,12 @@ impl Etcd {
     /// Who leads.
     pub fn leader(&self) -> Option<LeaderRow> {
         self.leader
+    }
+
+    /// Which life of each node left last, as it said itself.
+    pub fn left(&self) -> impl Iterator<Item = Who> {
+        let marks = self.left.iter().enumerate();
+        marks.filter_map(|(name, life)| Some(Who { name, incarnation: (*life)? }))
     }
 
     /// Does what is asked.
@@ -148,6 +156,16 @@ impl Etcd {
                 }
                 Answer::Leader { at: self.revision, leader: self.leader_key(who) }
             }
+            Request::Depart { over } => {
+                let own = &mut self.members[who.name];
+                if own.map_or(0, |own| own.revision) == over {
+                    self.revision += 1;
+                    *own = None;
+                    self.left[who.name] = Some(who.incarnation);
+                    self.view = None;
+                }
+                Answer::Own { at: self.revision, own: self.members[who.name] }
+            }
             Request::Revoke(id) => {
                 if !self.leases.iter().any(|lease| lease.id == id) {
                     return Answer::LeaseLost;
@@ -172,7 +190,14 @@ impl Etcd {
                 incarnation: leader.who.incarnation,
                 epoch: leader.epoch,
             });
-            Arc::new(View { revision: self.revision, leader, members: members.collect() })
+            let marks = self.left.iter().zip(&self.infos);
+            let left = marks.filter_map(|(life, info)| Some((info.node.clone(), (*life)?)));
+            Arc::new(View {
+                revision: self.revision,
+                leader,
+                members: members.collect(),
+                left: left.collect(),
+            })
         }));
         Look { view, own: self.members[who.name], leader: self.leader_key(who) }
     }

@@ -68,6 +68,24 @@ async fn a_lost_node_s_terminals_are_offline_but_not_those_that_moved_on() {
 }
 
 #[tokio::test]
+async fn a_node_that_left_is_not_lost_and_one_that_is_back_keeps_its_terminals() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    let held = terminal(&test, "1").await;
+    let opens = async || {
+        db.sessions_opened("gw1", &[(held, "10.0.0.9".to_owned())]).await.expect("opened");
+    };
+    opens().await;
+    assert!(db.node_left(1, &life(1), true).await.expect("written").is_empty(), "they are its next life's");
+    assert_eq!(db.node_left(1, &life(1), false).await.expect("written"), [held]);
+    opens().await;
+    assert_eq!(db.node_lost(1, &life(1)).await.expect("written"), [held]);
+    let events = db.node_events(&Scope::platform(), None, &Page::default()).await.expect("read").items;
+    let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [NodeEventKind::Left], "once, and not lost besides");
+}
+
+#[tokio::test]
 async fn the_next_leader_finds_on_record_who_was_there() {
     let test = TestDb::new().await;
     let db = test.db();

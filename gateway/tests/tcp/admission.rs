@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Device, World, location, wait_for_trouble};
 use access::terminal::Admission;
-use db::{Approval, Page, ROOT_COMPANY, VehicleQuery};
+use db::{Approval, Db, DbSettings, Page, PoolSettings, ROOT_COMPANY, VehicleQuery};
 use gateway::Trouble;
 use model::Scope;
 
@@ -31,6 +31,31 @@ async fn known_refuses_whom_nobody_entered_and_closes() {
 
     world.terminal(SIM).await;
     Device::online(gateway.addr(), SIM).await.report(&location(chrono::Utc::now(), 0, 1)).await;
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_that_registers_at_once_is_answered_as_the_database_gets_to_it() {
+    let mut world = World::new().await.admission(Admission::Open);
+    // Far less than the whole fleet takes.
+    let links = PoolSettings { wait_timeout_ms: 50, ..DbSettings::default().links };
+    let limits = DbSettings { links, ..DbSettings::default() };
+    world.db = Db::connect(world.switch.conninfo(), limits).await.expect("the database is there");
+    let gateway = world.start().await;
+    let addr = gateway.addr();
+    let registers = |number: u64| {
+        tokio::spawn(async move {
+            let mut device = Device::connect(addr, &number.to_string()).await;
+            device.register("").await.expect("registered")
+        })
+    };
+    let fleet: Vec<_> = (13_900_000_100..13_900_000_200).map(registers).collect();
+    for device in fleet {
+        device.await.expect("answered");
+    }
+    let query = VehicleQuery::default();
+    let vehicles = world.database.db().vehicles(&Scope::platform(), &query, &Page::default()).await;
+    assert!(vehicles.expect("a list").next_cursor.is_some(), "more than a page of them");
     gateway.shutdown().await;
 }
 
