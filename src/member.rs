@@ -84,7 +84,7 @@ pub(crate) struct Joined {
     stop: CancellationToken,
     server: JoinHandle<()>,
     _tasks: Vec<AbortOnDropHandle<()>>,
-    _links: RemoteLinks,
+    links: RemoteLinks,
     _events: Option<RemoteEvents>,
 }
 
@@ -249,7 +249,7 @@ impl Member {
             stop,
             server,
             _tasks: tasks,
-            _links: links,
+            links,
             _events: events,
         })
     }
@@ -297,6 +297,7 @@ impl Joined {
             views: self.membership.views(),
             sightings: self.lookout.sightings(),
             away: self.membership.agreement().away(),
+            links: self.links.followed(),
         }
     }
 

@@ -53,8 +53,8 @@ pub use nodes::{ClusterReport, DrainError, NodeReport, Nodes};
 pub use order::{Order, OrderError, Orders};
 pub use placement::FromView;
 pub use remote::{
-    CallError, ConnectError, CopyMates, Lookout, Peer, Peers, RemoteCopies, RemoteEvents, RemoteHeralds,
-    RemoteLinks, RemoteMedia, RemoteTerminals, SightingsSeen,
+    CallError, ConnectError, CopyMates, LinksFollowed, Lookout, Peer, Peers, RemoteCopies, RemoteEvents,
+    RemoteHeralds, RemoteLinks, RemoteMedia, RemoteTerminals, SightingsSeen,
 };
 pub use request::{RequestId, RequestIdError};
 pub use seam::{

@@ -4,7 +4,7 @@ use std::fmt::Error;
 use std::time::Instant;
 
 use ::cluster::etcd::Away;
-use ::cluster::{Lead, SightingsSeen, Views};
+use ::cluster::{Lead, LinksFollowed, SightingsSeen, Views};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -18,6 +18,7 @@ pub(crate) struct ClusterNumbers {
     pub(crate) sightings: SightingsSeen,
     /// Since when etcd has not answered.
     pub(crate) away: watch::Receiver<Option<Away>>,
+    pub(crate) links: LinksFollowed,
 }
 
 impl std::fmt::Debug for ClusterNumbers {
@@ -40,6 +41,11 @@ impl Collector for ClusterNumbers {
             ("cluster_members", "Nodes in the View", number(view.members.len())),
             ("cluster_in_sight", "Nodes that answer this one, itself included", number(in_sight)),
             ("cluster_wrong_clock", "Nodes whose clock is too far from this node's", number(wrong_clock)),
+            (
+                "cluster_gateways_followed",
+                "Other gateways that tell this node which terminals they hold",
+                number(self.links.count()),
+            ),
             ("cluster_etcd_away", "Whether etcd does not answer", i64::from(self.away.borrow().is_some())),
         ] {
             let gauge = ConstGauge::new(value);

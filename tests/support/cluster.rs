@@ -128,8 +128,8 @@ fn spawn(start: &dyn Fn() -> Command, log: &Path) -> Child {
 }
 
 impl Cluster {
-    /// Everything started, each node ready, a member and in sight of every other, so that the first terminal finds every
-    /// gateway. None where this cannot run here, with the reason on standard output.
+    /// Everything started, each node ready and its cluster whole, so that the first terminal finds every gateway and every
+    /// node hears of it. None where this cannot run here, with the reason on standard output.
     pub fn start(plan: &Plan) -> Option<Self> {
         if !Path::new(ETCD).exists() {
             println!("skipped: {ETCD} is absent");
@@ -186,13 +186,18 @@ impl Cluster {
         Some(cluster)
     }
 
-    /// Whether each node has all nodes as members and in sight.
+    /// Whether each node has all nodes as members and in sight, and is told by every gateway what that holds.
     pub fn is_whole(&self) -> Option<()> {
-        let all = Some(self.nodes.len() as u64);
+        let is_gateway = |node: &&Node| node.name.starts_with("gw");
+        let (all, gateways) = (self.nodes.len(), self.nodes.iter().filter(is_gateway).count());
         let sees_all = |node: &Node| {
-            ["motorcade_cluster_members", "motorcade_cluster_in_sight"]
-                .into_iter()
-                .all(|metric| self.metric(node.name, metric) == all)
+            [
+                ("motorcade_cluster_members", all),
+                ("motorcade_cluster_in_sight", all),
+                ("motorcade_cluster_gateways_followed", gateways - usize::from(is_gateway(&node))),
+            ]
+            .into_iter()
+            .all(|(metric, count)| self.metric(node.name, metric) == Some(count as u64))
         };
         self.nodes.iter().all(sees_all).then_some(())
     }

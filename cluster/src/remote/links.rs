@@ -1,6 +1,7 @@
 //! Which terminals other gateways hold, told to a listener on this node.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt as _;
 use tokio_util::task::AbortOnDropHandle;
@@ -17,18 +18,52 @@ const LINKS_MAX: usize = 1_000_000;
 
 /// Tells a listener, as long as it lives, what every other gateway tells of its links.
 pub struct RemoteLinks {
+    followed: LinksFollowed,
     _task: AbortOnDropHandle<()>,
+}
+
+/// How many other gateways' links a node is told of at the moment: all that they had, and what changes.
+#[derive(Clone, Debug, Default)]
+pub struct LinksFollowed(Arc<AtomicUsize>);
+
+impl LinksFollowed {
+    /// The number now.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn one_more(&self) -> OneMore {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OneMore(self.clone())
+    }
+}
+
+/// A gateway that is counted while this lives.
+struct OneMore(LinksFollowed);
+
+impl Drop for OneMore {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl RemoteLinks {
     /// Must be called inside a tokio runtime.
     pub fn tell(peers: Arc<Peers>, listener: Arc<dyn LinkListener>) -> Self {
-        Self { _task: each(peers, Arc::new(Teller { listener })) }
+        let followed = LinksFollowed::default();
+        let teller = Teller { listener, followed: followed.clone() };
+        Self { followed, _task: each(peers, Arc::new(teller)) }
+    }
+
+    /// Of how many gateways it tells.
+    pub fn followed(&self) -> LinksFollowed {
+        self.followed.clone()
     }
 }
 
 struct Teller {
     listener: Arc<dyn LinkListener>,
+    followed: LinksFollowed,
 }
 
 impl Teller {
@@ -39,6 +74,7 @@ impl Teller {
             Err(error) => return error.to_string(),
         };
         let mut links = Some(Vec::new());
+        let mut _counted = None;
         loop {
             let message = match told.next().await {
                 Some(Ok(Json(message))) => message,
@@ -51,6 +87,7 @@ impl Teller {
                 }
                 (LinksTold::All, all @ Some(_)) => {
                     self.listener.told_all(peer.node(), all.take().unwrap_or_default());
+                    _counted = Some(self.followed.one_more());
                 }
                 (LinksTold::Changes(changes), None) => {
                     for change in changes {

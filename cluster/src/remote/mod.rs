@@ -17,7 +17,7 @@ mod terminals;
 pub use copies::{CopyMates, RemoteCopies};
 pub use events::RemoteEvents;
 pub use heralds::RemoteHeralds;
-pub use links::RemoteLinks;
+pub use links::{LinksFollowed, RemoteLinks};
 pub use lookout::{Lookout, SightingsSeen};
 pub use media::RemoteMedia;
 pub use peer::{CallError, ConnectError, Peer};
